@@ -1,0 +1,131 @@
+"""Op: one object per operation, made from its shape rule.
+
+The rule is an ordinary function: its docstring is the formula, its signature the hyper-parameters, its body the shape
+rule. The decorator turns it into an Op that checks what every backend would have to check, once, and then calls the
+backend's kernel. The reference kernel is a pure function that returns new arrays, so that it reads like the formula; the
+others write into `out`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..core.backend import backend_of
+from ..core.errors import UsageError
+from ..core.shape import Shape, prod
+from .registry import find
+
+
+class Like(NamedTuple):
+    """The shape and dtype of an array that need not exist."""
+
+    shape: Shape
+    dtype: np.dtype
+
+    @property
+    def nbytes(self) -> int:
+        return prod(self.shape) * self.dtype.itemsize
+
+
+class Op:
+    """One operation on arrays.
+
+        y = op(x, ...)                       on the backend of its arrays
+        op(x, ..., out=y, pool=pool)         into y, scratch from the pool: allocates nothing
+        op(x, ..., backend="reference")      the definition
+        op.reference(x, ...)                 the definition, as a pure function
+
+    Raises UsageError for arrays that are not contiguous, not of one float dtype, or whose shapes break the rule.
+    """
+
+    def __init__(self, rule: Callable, flops: Callable[..., int], updates: tuple[str, ...]):
+        self.rule = rule
+        self.name = rule.__name__
+        self.__doc__ = rule.__doc__
+        self.flops = flops  # same arguments as the op, arrays or Likes
+        self.updates = updates  # names of the arguments that are overwritten
+        self.parameters = list(inspect.signature(rule).parameters)
+
+    def outputs(self, *arrays: Any, **hyper: Any) -> tuple[Like, ...]:
+        """Shapes and dtypes of the results, from arrays or Likes."""
+        return self.rule(*arrays, **hyper)
+
+    def bytes(self, *arrays: Any, **hyper: Any) -> int:
+        """Compulsory traffic: every input read once, every output and updated argument written once."""
+        read = sum(a.nbytes for a in [*arrays, *hyper.values()] if hasattr(a, "nbytes"))
+        written = sum(like.nbytes for like in self.outputs(*arrays, **hyper))
+        updated = sum(arrays[self.parameters.index(name)].nbytes for name in self.updates)
+        return read + written + updated
+
+    def reference(self, *arrays: Any, **hyper: Any) -> Any:
+        """The definition: new arrays, nothing overwritten."""
+        self._check(arrays, hyper)
+        self.rule(*arrays, **hyper)
+        return find(self.name, "reference")(*arrays, **hyper)
+
+    def __call__(self, *arrays: Any, out: Any = None, pool: Any = None, backend: str | None = None, **hyper: Any) -> Any:
+        backend = backend or backend_of(arrays[0])
+        self._check(arrays, hyper)
+        likes = self.rule(*arrays, **hyper)
+        outs = self._outs(likes, out, pool, bool(hyper.get("accumulate")))
+        result = outs[0] if len(outs) == 1 else outs
+        if backend == "reference":
+            self._define(arrays, hyper, outs)
+        else:
+            find(self.name, backend)(*arrays, out=result, pool=pool, **hyper)
+        return result if outs else None
+
+    def _define(self, arrays: tuple, hyper: dict, outs: tuple) -> None:
+        values = find(self.name, "reference")(*arrays, **hyper)
+        targets = outs or tuple(arrays[self.parameters.index(name)] for name in self.updates)
+        for target, value in zip(targets, values if isinstance(values, tuple) else (values,), strict=True):
+            if hyper.get("accumulate"):
+                target += value
+            else:
+                target[...] = value
+
+    def _check(self, arrays: tuple, hyper: dict) -> None:
+        floating = None
+        for name, a in [*zip(self.parameters, arrays, strict=False), *hyper.items()]:
+            if not hasattr(a, "flags"):
+                continue
+            if not a.flags.c_contiguous:
+                raise UsageError(
+                    f"{self.name}: {name} of shape {a.shape} has strides {a.strides}, which is not contiguous",
+                    "pass numpy.ascontiguousarray(...) of it",
+                )
+            if a.dtype.kind == "f":
+                if a.dtype.itemsize not in (4, 8):
+                    raise UsageError(f"{self.name}: {name} is {a.dtype}", "use float32 or float64")
+                if floating is not None and a.dtype != floating[1]:
+                    raise UsageError(
+                        f"{self.name}: {floating[0]} is {floating[1]} but {name} is {a.dtype}", "use one dtype for both"
+                    )
+                floating = floating or (name, a.dtype)
+
+    def _outs(self, likes: tuple[Like, ...], out: Any, pool: Any, accumulate: bool) -> tuple:
+        if out is None:
+            if accumulate:
+                raise UsageError(f"{self.name}: accumulate=True adds into out=, which is missing")
+            empty = pool.empty if pool is not None else np.empty
+            return tuple(empty(like.shape, like.dtype) for like in likes)
+        outs = out if isinstance(out, tuple) else (out,)
+        for given, like in zip(outs, likes, strict=True):
+            if given.shape != like.shape or given.dtype != like.dtype or not given.flags.c_contiguous:
+                raise UsageError(
+                    f"{self.name}: out is {given.dtype}{given.shape} with strides {given.strides}, "
+                    f"the result is a contiguous {like.dtype}{like.shape}"
+                )
+        return outs
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+
+def op(flops: Callable[..., int], updates: tuple[str, ...] = ()) -> Callable[[Callable], Op]:
+    """Makes an Op from a shape rule. flops: (same arguments) -> count. updates: arguments overwritten in place."""
+    return lambda rule: Op(rule, flops, updates)

@@ -1,0 +1,57 @@
+"""Sequential: a list of blocks. A model is one, and a partition of a model is a cut of its list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.context import Context
+from ..core.shape import Shape
+from ..core.spec import Spec
+from .module import Module
+
+
+class Sequential(Module):
+    """y = block[n-1]( ... block[1]( block[0](x) ) ).   Children are named "0", "1", ...
+
+    The strategies of mpi/ walk the blocks of a top-level Sequential themselves; nested ones are ordinary layers.
+    """
+
+    def __init__(self, *blocks: Module):
+        self.blocks = list(blocks)
+
+    def specs(self, shape: Shape) -> list[Spec]:
+        specs = []
+        for i, block in enumerate(self.blocks):
+            specs += [spec.under(str(i)) for spec in block.specs(shape)]
+            shape = block.out_shape(shape)
+        return specs
+
+    def out_shape(self, shape: Shape) -> Shape:
+        for block in self.blocks:
+            shape = block.out_shape(shape)
+        return shape
+
+    def forward(self, p: Any, x: Any, ctx: Context) -> tuple[Any, Any]:
+        saved = []
+        for i, block in enumerate(self.blocks):
+            x, kept = block.forward(child(p, i), x, ctx.at(str(i)))
+            saved.append(kept)
+        return x, saved
+
+    def backward(self, p: Any, g: Any, saved: Any, dy: Any, ctx: Context) -> Any:
+        for i in reversed(range(len(self.blocks))):
+            inner = ctx.at(str(i), input_gradient=ctx.input_gradient or i > 0)
+            dy = self.blocks[i].backward(child(p, i), child(g, i), saved.pop(), dy, inner)
+        return dy
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __repr__(self) -> str:
+        inside = "\n".join(f"  ({i}) {block!r}" for i, block in enumerate(self.blocks))
+        return f"Sequential(\n{inside}\n)"
+
+
+def child(views: Any, i: int) -> dict[str, Any]:
+    """The views of child i; empty where it has no weights."""
+    return views.get(str(i), {})

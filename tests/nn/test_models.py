@@ -1,0 +1,121 @@
+"""The reference networks: shapes, parameter counts, and parity with PyTorch over training steps."""
+
+import numpy as np
+import pytest
+from oracle import torch as oracle
+
+from shoal.core.context import Context
+from shoal.core.errors import DataError, UsageError
+from shoal.nn import Arena, CrossEntropy, Layout, Linear, Sequential
+from shoal.nn.models import build, mlp
+from shoal.optim import SGD
+
+PARAMETERS = [  # weights and biases, counted by hand
+    ("digits-cnn", (8, 8, 1), (9 * 16 + 16) + (9 * 16 * 32 + 32) + (4 * 4 * 32 * 10 + 10)),
+    ("lenet", (28, 28, 1), (25 * 32 + 32) + (25 * 32 * 64 + 64) + (7 * 7 * 64 * 512 + 512) + (512 * 10 + 10)),
+    ("mlp", (28, 28, 1), (784 * 1024 + 1024) + (1024 * 1024 + 1024) + (1024 * 10 + 10)),
+]
+
+
+@pytest.mark.parametrize("name, shape, count", PARAMETERS)
+def test_a_model_has_this_many_parameters(name, shape, count) -> None:
+    assert Layout(build(name, shape, 10).specs(shape)).parameters == count
+
+
+@pytest.mark.parametrize(
+    "name, shape, words",
+    [("lenett", (28, 28, 1), 'model "lenett" is not known'), ("lenet", (28, 28), r"does not take samples of shape \(28, 28\)")],
+)
+def test_an_unfit_model_is_refused(name, shape, words) -> None:
+    with pytest.raises(UsageError, match=words):
+        build(name, shape, 10)
+
+
+def test_a_label_without_an_output_is_a_data_error() -> None:
+    with pytest.raises(DataError, match="labels from 0 to 10 for 10 classes"):
+        CrossEntropy()(np.zeros((2, 10)), np.array([0, 10]), 1.0, Context())
+
+
+def torch_twin(torch, name):
+    """The same network in PyTorch (channels first), weights to be loaded."""
+    nn = torch.nn
+    conv = {"digits-cnn": [(1, 16, 3), (16, 32, 3)], "lenet": [(1, 32, 5), (32, 64, 5)]}[name]
+    layers = []
+    for inputs, outputs, k in conv:
+        layers += [nn.Conv2d(inputs, outputs, k, padding="same"), nn.ReLU()]
+        if name == "lenet":
+            layers.append(nn.MaxPool2d(2))
+    if name == "digits-cnn":
+        layers += [nn.MaxPool2d(2), nn.Flatten(), nn.Linear(512, 10)]
+    else:
+        layers += [nn.Flatten(), nn.Linear(7 * 7 * 64, 512), nn.ReLU(), nn.Linear(512, 10)]
+    return nn.Sequential(*layers).double()
+
+
+def to_torch(torch, arena, twin, spatial):
+    """Copies weights over: (K, R, S, C) -> (K, C, R, S), and the first dense layer's columns from (H, W, C) to (C, H, W)."""
+    ours = iter(s.name for s in arena.layout.owned())
+    first_dense = True
+    for layer in twin:
+        if not hasattr(layer, "weight"):
+            continue
+        w, b = arena[next(ours)], arena[next(ours)]
+        if w.ndim == 4:
+            w = w.transpose(0, 3, 1, 2)
+        elif first_dense:
+            w = w.reshape(len(w), *spatial).transpose(0, 3, 1, 2).reshape(len(w), -1)
+            first_dense = False
+        with torch.no_grad():
+            layer.weight.copy_(torch.tensor(w.copy()))
+            layer.bias.copy_(torch.tensor(b.copy()))
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("name, shape, spatial", [("digits-cnn", (8, 8, 1), (4, 4, 32)), ("lenet", (28, 28, 1), (7, 7, 64))])
+def test_three_steps_equal_pytorch(name, shape, spatial, backend) -> None:
+    torch = oracle()
+    model = build(name, shape, 10)
+    arena = Arena(Layout(model.specs(shape)), np.float64).initialise(1, "reference")
+    twin = torch_twin(torch, name)
+    to_torch(torch, arena, twin, spatial)
+    ours, theirs = SGD(lr=0.1, momentum=0.9), torch.optim.SGD(twin.parameters(), lr=0.1, momentum=0.9)
+    state = {slot: arena.like() for slot in ours.slots}
+    rng = np.random.default_rng(0)
+    for step in range(3):
+        x, labels = rng.standard_normal((4, *shape)), rng.integers(0, 10, 4)
+        ctx = Context(training=False, step=step, samples=np.arange(4), backend=backend)  # dropout off: PyTorch draws other bits
+        g = arena.like()
+        y, saved = model.forward(arena.views, x, ctx)
+        loss, _, dz = CrossEntropy()(y, labels, 1 / 4, ctx)
+        model.backward(arena.views, g.views, saved, dz, ctx)
+        ours.update(arena, g, state, step, backend)
+
+        theirs.zero_grad()
+        expected = torch.nn.functional.cross_entropy(twin(torch.tensor(x.transpose(0, 3, 1, 2).copy())), torch.tensor(labels))
+        expected.backward()
+        theirs.step()
+        assert abs(loss / 4 - expected.item()) <= 1e-12
+    after = torch_twin(torch, name)
+    to_torch(torch, arena, after, spatial)
+    for a, b in zip(after.parameters(), twin.parameters(), strict=True):
+        assert torch.linalg.norm(a - b) <= 1e-12 * torch.linalg.norm(b)
+
+
+def test_dropout_of_a_part_of_the_batch_equals_that_part_of_the_whole() -> None:
+    model = mlp(10, dropout=0.3)
+    arena = Arena(Layout(model.specs((4, 4, 1))), np.float64).initialise(0, "reference")
+    x = np.random.default_rng(0).standard_normal((6, 4, 4, 1))
+    samples = np.array([40, 3, 17, 8, 25, 0])
+
+    def forward(part):
+        ctx = Context(training=True, step=9, seed=2, samples=samples[part], backend="reference")
+        return model.forward(arena.views, np.ascontiguousarray(x[part]), ctx)[0]
+
+    whole = forward(slice(None))
+    for part in (slice(0, 2), slice(2, 6)):
+        np.testing.assert_allclose(forward(part), whole[part], rtol=1e-13)
+
+
+def test_a_wrong_shape_names_the_cure() -> None:
+    with pytest.raises(UsageError, match=r"put Flatten\(\) before it"):
+        Sequential(Linear(3)).specs((4, 4, 1))

@@ -1,0 +1,1 @@
+"""Data, the loop, configuration, presets, progress: what turns a strategy into a job."""

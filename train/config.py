@@ -1,0 +1,130 @@
+"""The configuration: frozen dataclasses are the only list of keys, types, defaults and limits.
+
+`tables.py` reads TOML and dotted overrides into them, so a key that is not here does not exist, and what a run was made
+of is one value that can be hashed, compared between ranks and written into the run folder. A preset is an ordinary TOML
+file in `presets/`; it states only what differs from the defaults below.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ..core.errors import UsageError
+from . import tables
+
+PRESETS = Path(__file__).with_name("presets")
+
+
+def _at_least(least: float, default: Any) -> Any:
+    return field(default=default, metadata={"least": least})
+
+
+@dataclass(frozen=True)
+class Model:
+    """name: one of nn.models.MODELS."""
+
+    name: str = "digits-cnn"
+
+
+@dataclass(frozen=True)
+class Data:
+    """source: where samples come from.   path: a folder of IDX files ("idx" needs one, "fashion" may be told one)."""
+
+    source: Literal["digits", "fashion", "idx"] = "digits"
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class Optim:
+    """The update rule, in PyTorch's words; see optim.SGD."""
+
+    name: Literal["sgd"] = "sgd"
+    lr: float = _at_least(0, 0.1)
+    momentum: float = _at_least(0, 0.9)
+    dampening: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = _at_least(0, 0.0)
+
+
+@dataclass(frozen=True)
+class Train:
+    """epochs: passes over the training samples.   batch: samples of one step, over all ranks.   seed: of every random bit."""
+
+    epochs: int = _at_least(1, 10)
+    batch: int = _at_least(1, 64)
+    seed: int = _at_least(0, 1)
+    dtype: Literal["float32", "float64"] = "float32"
+    backend: Literal["cpu", "reference"] = "cpu"
+
+
+@dataclass(frozen=True)
+class Parallel:
+    """How ranks work together.
+
+    shares: proportions of the batch, one per rank; none means equal.   bucket_mb: gradients sent together, MiB.
+    reduction: "fixed" adds in rank order (same bits every time), "mpi" as MPI likes.
+    threads: per rank, 0 = the cores this rank may use.   deadline: seconds a communication may take.
+    """
+
+    strategy: Literal["data"] = "data"
+    shares: tuple[float, ...] = ()
+    bucket_mb: float = _at_least(0.001, 1.0)
+    reduction: Literal["fixed", "mpi"] = "fixed"
+    threads: int = _at_least(0, 0)
+    deadline: float = _at_least(0.1, 60.0)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """every_epochs, every_steps: how often to save, 0 = not by this count; the end is always saved.   keep: generations."""
+
+    every_epochs: int = _at_least(0, 1)
+    every_steps: int = _at_least(0, 0)
+    keep: int = _at_least(1, 3)
+
+
+@dataclass(frozen=True)
+class Run:
+    """folder: everything a run writes; "" means runs/<preset>."""
+
+    folder: str = ""
+
+
+@dataclass(frozen=True)
+class Config:
+    """All of a run. Two runs with equal configurations and the same ranks give the same bits."""
+
+    model: Model = Model()
+    data: Data = Data()
+    optim: Optim = Optim()
+    train: Train = Train()
+    parallel: Parallel = Parallel()
+    checkpoint: Checkpoint = Checkpoint()
+    run: Run = Run()
+
+
+# Another value of one of these makes a checkpoint's weights or its position in the data mean something else.
+FIXED_BY_CHECKPOINT = ("model.name", "data.source", "train.batch", "train.seed", "train.dtype")
+
+
+def presets() -> list[str]:
+    return sorted(file.stem for file in PRESETS.glob("*.toml"))
+
+
+def load(name: str, overrides: list[str] | tuple[str, ...] = ()) -> Config:
+    """The preset called `name`, or the TOML file at that path, with "section.key=value" overrides; UsageError with a cure."""
+    file = Path(name) if name.endswith(".toml") else PRESETS / f"{name}.toml"
+    if not file.is_file():
+        if name.endswith(".toml"):
+            raise UsageError(f"there is no file {name}", "give the path of a TOML file, or the name of a preset")
+        known = ", ".join(presets())
+        raise UsageError(f'there is no preset "{name}"', f"{tables.nearest(name, presets())} (presets: {known})")
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} is not TOML: {error}", "mend that line; --print-config shows a correct file") from error
+    config = tables.read(Config, tables.override(Config, table, overrides))
+    return config if config.run.folder else replace(config, run=Run(str(Path("runs", file.stem))))

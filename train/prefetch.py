@@ -1,0 +1,77 @@
+"""Prefetch: one thread reads the coming shares while this rank computes.
+
+A thread and never a fork: a forked child inherits locked mutexes of MPI and of the threading layer. The queue is bounded,
+so memory is; the thread only reads, so order and content stay what the trainer announced. What goes wrong in the thread is
+raised in the trainer, at the batch it belongs to.
+
+    announced shares --> [thread: read] --> queue of `depth` --> strategy's fetch
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+
+class Prefetch:
+    """A strategy's fetch, served from the background.
+
+    with prefetch.reading([strategy.needs(batch) for batch in batches]):
+        for batch in batches:
+            strategy.feed(batch)              which calls prefetch(strategy.needs(batch))
+    """
+
+    def __init__(self, read: Callable[[np.ndarray], tuple[Any, Any]], depth: int = 4):
+        self.read, self.depth = read, depth
+        self.ready: queue.Queue[tuple[np.ndarray, Any, BaseException | None]] | None = None
+
+    def __call__(self, indices: np.ndarray) -> tuple[Any, Any]:
+        """(x, labels) of exactly these samples, the next that were announced; an error of their reading is raised here."""
+        if self.ready is None:
+            return self.read(indices)
+        announced, samples, error = self.ready.get()
+        if error is not None:
+            raise error
+        if not np.array_equal(announced, indices):
+            raise RuntimeError(f"samples {indices[:4]}... were asked for, but {announced[:4]}... were announced")
+        return samples
+
+    @contextmanager
+    def reading(self, shares: Sequence[np.ndarray]) -> Iterator[None]:
+        """Reads these shares, in order, while the body runs; leaving the body ends the thread, read to the end or not."""
+        ready: queue.Queue = queue.Queue(self.depth)
+        left = threading.Event()
+        thread = threading.Thread(target=self._run, args=(shares, ready, left), name="prefetch", daemon=True)
+        self.ready = ready
+        thread.start()
+        try:
+            yield
+        finally:
+            self.ready = None
+            left.set()
+            while thread.is_alive():  # it may be waiting for room
+                _drop(ready)
+                thread.join(0.01)
+
+    def _run(self, shares: Sequence[np.ndarray], ready: queue.Queue, left: threading.Event) -> None:
+        indices = np.empty(0, np.int64)
+        try:
+            for indices in shares:
+                if left.is_set():
+                    return
+                ready.put((indices, self.read(indices), None))
+            raise RuntimeError(f"more than the {len(shares)} shares that were announced were asked for")
+        except BaseException as error:  # noqa: BLE001  (raised again in the trainer)
+            ready.put((indices, None, error))
+
+
+def _drop(ready: queue.Queue) -> None:
+    try:
+        ready.get_nowait()
+    except queue.Empty:
+        pass

@@ -1,0 +1,144 @@
+"""From tables of text to frozen dataclasses and back: every key is checked against a field, every value against its type.
+
+The dataclass is the schema. Nothing is guessed: an unknown key is an error that names the nearest known one, a value of
+another type is an error that names key, value and type wanted; only an integer may stand where a float is wanted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from difflib import SequenceMatcher
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from ..core.errors import UsageError
+
+T = TypeVar("T")
+NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}
+
+
+def keys(cls: type, prefix: str = "") -> dict[str, Any]:
+    """{dotted key: type} of a dataclass of dataclasses."""
+    found: dict[str, Any] = {}
+    for name, hint in get_type_hints(cls).items():
+        found |= keys(hint, f"{prefix}{name}.") if is_dataclass(hint) else {prefix + name: hint}
+    return found
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """The question to ask about an unknown word: a key of the same last part, else the most similar one."""
+    leaf = word.rsplit(".", 1)[-1]
+
+    def likeness(key: str) -> float:
+        return 2.0 if key.rsplit(".", 1)[-1] == leaf else SequenceMatcher(None, word, key).ratio()
+
+    return f'did you mean "{max(known, key=likeness)}"?'
+
+
+def read(cls: type[T], table: dict[str, Any], prefix: str = "") -> T:
+    """The dataclass that the nested table describes; what the table does not say keeps its default."""
+    hints = get_type_hints(cls)
+    values: dict[str, Any] = {}
+    for name, value in table.items():
+        key = prefix + name
+        if name not in hints:
+            raise _unknown(key, list(keys(cls, prefix)))
+        if not is_dataclass(hints[name]):
+            values[name] = _checked(key, value, hints[name])
+        elif isinstance(value, dict):
+            values[name] = read(hints[name], value, key + ".")  # type: ignore[arg-type]
+        else:
+            raise UsageError(f"{key} = {value!r} is not a table", f"write [{key}], then one key = value a line")
+    for item in fields(cls):  # type: ignore[arg-type]
+        least = item.metadata.get("least")
+        if item.name in values and least is not None and not values[item.name] >= least:
+            shown = values[item.name]
+            raise UsageError(f"{prefix}{item.name} = {shown} must be at least {least}", f"the default is {item.default}")
+    return cls(**values)
+
+
+def override(cls: type, table: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """The table with every "section.key=value" applied; the text is read by the type of the key's field."""
+    known = keys(cls)
+    merged = {name: dict(value) if isinstance(value, dict) else value for name, value in table.items()}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise UsageError(f'"{setting}" is not of the form section.key=value', "for example optim.lr=0.05")
+        if key not in known:
+            raise _unknown(key, list(known))
+        *path, leaf = key.split(".")
+        node = merged
+        for part in path:
+            node = node.setdefault(part, {})
+        node[leaf] = _parsed(key, text, known[key])
+    return merged
+
+
+def write(config: Any) -> str:
+    """The configuration as TOML, every key of it."""
+    sections = []
+    for section in fields(config):
+        inside = getattr(config, section.name)
+        lines = [f"{item.name} = {_toml(getattr(inside, item.name))}" for item in fields(inside)]
+        sections.append("\n".join([f"[{section.name}]", *lines]))
+    return "\n\n".join(sections) + "\n"
+
+
+def flat(config: Any, prefix: str = "") -> dict[str, Any]:
+    """{dotted key: value}."""
+    found: dict[str, Any] = {}
+    for item in fields(config):
+        value = getattr(config, item.name)
+        found |= flat(value, f"{prefix}{item.name}.") if is_dataclass(value) else {prefix + item.name: value}
+    return found
+
+
+def _unknown(key: str, known: list[str]) -> UsageError:
+    return UsageError(f"{key} is not a key of the configuration", nearest(key, known))
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (bool, str)) else repr(value)
+
+
+def _wanted(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(f'"{choice}"' for choice in get_args(hint))
+    return "a list of numbers" if get_origin(hint) is tuple else NAMES[hint]
+
+
+def _wrong(key: str, value: Any, hint: Any) -> UsageError:
+    return UsageError(f"{key} = {value!r} is not {_wanted(hint)}", f"give {key} as {_wanted(hint)}")
+
+
+def _checked(key: str, value: Any, hint: Any) -> Any:
+    """The value as TOML gave it, if it has the field's type."""
+    if get_origin(hint) is Literal:
+        if value in get_args(hint):
+            return value
+    elif get_origin(hint) is tuple:
+        if isinstance(value, (list, tuple)) and all(type(v) in (int, float) for v in value):
+            return tuple(map(float, value))
+    elif hint is float and type(value) in (int, float):
+        return float(value)
+    elif type(value) is hint:
+        return value
+    raise _wrong(key, value, hint)
+
+
+def _parsed(key: str, text: str, hint: Any) -> Any:
+    """The value of an override's text."""
+    try:
+        if hint is bool:
+            return {"true": True, "false": False}[text.lower()]
+        if hint in (int, float):
+            return hint(text)
+        if get_origin(hint) is tuple:
+            return [float(part) for part in text.strip("[] ").split(",") if part.strip()]
+        return text
+    except (KeyError, ValueError):
+        raise _wrong(key, text, hint) from None
