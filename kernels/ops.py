@@ -170,6 +170,11 @@ def max_pool2d(x: Any, window: Window) -> tuple[Like, ...]:
             f"max_pool2d: padding {sides} is more than half of the window's span {d * (k - 1) + 1}",
         )
     shape = (x.shape[0], *window.out(*x.shape[1:3]), x.shape[3])
+    for n, k, s, d, (before, _), out in zip(
+        x.shape[1:3], window.kernel, window.stride, window.dilation, window.padding, shape[1:3], strict=True
+    ):
+        real = n >= d or all(any(0 <= s * p - before + d * r < n for r in range(k)) for p in range(out))
+        _need(real, f"max_pool2d: dilation {d} steps over an input of {n}: a window would hold padding only")
     return Like(shape, x.dtype), Like(shape, np.dtype(np.int32))
 
 

@@ -1,1 +1,1 @@
-"""Communicators and every parallel training strategy. mpi4py is imported in `mpi/world/` alone, and only when it is needed."""
+"""Communicators and every parallel training strategy. Only `mpi/world/` imports mpi4py, and only when it is needed."""

@@ -1,8 +1,9 @@
 """Communicator: what a strategy may say to other ranks.
 
-A small protocol in MPI's words, so that the same strategy runs on one rank (`Alone`), on ranks as threads (`threads`: logic
-tests and teaching) and on mpi4py (`world`). Plain names carry arrays, `_obj` names carry small JSON-like objects; no pickle
-crosses a rank boundary. Every call has a `name` for error reports, and every blocking call a deadline.
+A small protocol in MPI's words, so that the same strategy runs on one rank (`Alone`), on ranks as threads (`threads`:
+logic tests and teaching) and on mpi4py (`world`). Plain names carry arrays, `_obj` names carry small JSON-like
+objects; no pickle crosses a rank boundary. Every call has a `name` for error reports, and every blocking call a
+deadline.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Request(Protocol):
 
 
 class Communicator(Protocol):
-    """rank of size.   deadline: seconds a blocking call may take (infinity during warm-up).   step: named in error reports.
+    """rank of size.   deadline: seconds a blocking call may take (infinity during warm-up).   step: for error reports.
 
     Collectives are called by all ranks in the same order. Messages between two ranks with one tag do not overtake.
     """

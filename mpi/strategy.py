@@ -1,12 +1,13 @@
 """Strategy: the one face of every way to train.
 
-The loop of train/ knows nothing else: it feeds global batches, drains before it looks at weights, and saves what state()
-returns. Synchronous strategies finish a batch inside feed(); asynchronous ones return the reports of earlier batches.
+The loop of train/ knows nothing else: it feeds global batches, drains before it looks at weights, and saves what
+state() returns. Synchronous strategies finish a batch inside feed(); asynchronous ones return the reports of earlier
+batches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -34,6 +35,12 @@ class Report:
 
 class Strategy(Protocol):
     role: Role
+
+    def needs(self, batch: np.ndarray) -> np.ndarray:
+        """The samples of this global batch that this rank will fetch, so that they can be read ahead."""
+
+    def warm_up(self, batch_sizes: Iterable[int]) -> None:
+        """Compiles every kernel and fills the pools for batches of these sizes; weights stay as they are."""
 
     def feed(self, batch: np.ndarray) -> list[Report]:
         """Trains on the global batch of these sample indices; every rank passes the same."""

@@ -51,7 +51,7 @@ class Optim:
 
 @dataclass(frozen=True)
 class Train:
-    """epochs: passes over the training samples.   batch: samples of one step, over all ranks.   seed: of every random bit."""
+    """epochs: passes over the training samples.   batch: samples of a step, over all ranks.   seed: of all chance."""
 
     epochs: int = _at_least(1, 10)
     batch: int = _at_least(1, 64)
@@ -79,7 +79,7 @@ class Parallel:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """every_epochs, every_steps: how often to save, 0 = not by this count; the end is always saved.   keep: generations."""
+    """every_epochs, every_steps: when to save, 0 = not by this count; the end is always saved.   keep: generations."""
 
     every_epochs: int = _at_least(0, 1)
     every_steps: int = _at_least(0, 0)
@@ -115,7 +115,7 @@ def presets() -> list[str]:
 
 
 def load(name: str, overrides: list[str] | tuple[str, ...] = ()) -> Config:
-    """The preset called `name`, or the TOML file at that path, with "section.key=value" overrides; UsageError with a cure."""
+    """The preset called `name`, or the TOML file of that path, with "section.key=value" overrides."""
     file = Path(name) if name.endswith(".toml") else PRESETS / f"{name}.toml"
     if not file.is_file():
         if name.endswith(".toml"):
@@ -125,6 +125,6 @@ def load(name: str, overrides: list[str] | tuple[str, ...] = ()) -> Config:
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} is not TOML: {error}", "mend that line; --print-config shows a correct file") from error
+        raise UsageError(f"{file} is not TOML: {error}", "--print-config shows how it is written") from error
     config = tables.read(Config, tables.override(Config, table, overrides))
     return config if config.run.folder else replace(config, run=Run(str(Path("runs", file.stem))))

@@ -2,8 +2,8 @@
 
     x = (pixel / white - mean) / deviation        white: 16 for digits, 255 for IDX files
 
-mean and deviation are fixed numbers, those of the training images, written here and not computed at the start: a rank, an
-evaluation and an inference device then agree without asking each other.
+mean and deviation are fixed numbers, those of the training images, written here and not computed at the start: a rank,
+an evaluation and an inference device then agree without asking each other.
 
     source    mean     deviation
     digits    0.3054   0.3759

@@ -2,8 +2,8 @@
 
     00 00 08 d | d sizes, 4 bytes each, big-endian | size_1 * ... * size_d unsigned bytes
 
-The header says how long the file must be, so truncation and foreign files are found before an image is looked at, packed
-with gzip or not. Source: http://yann.lecun.com/exdb/mnist/ (Y. LeCun, C. Cortes, C. Burges).
+The header says how long the file must be, so truncation and foreign files are found before an image is looked at,
+packed with gzip or not. Source: http://yann.lecun.com/exdb/mnist/ (Y. LeCun, C. Cortes, C. Burges).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NAMES = {
 
 
 def read_folder(folder: Path, cure: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """{"train": (images (N, H, W), labels (N,)), "test": ...}, uint8, from MNIST's four file names, each with or without .gz."""
+    """{"train": (images (N, H, W), labels (N,)), "test": ...}, uint8, from MNIST's four file names, packed or not."""
     splits = {}
     for split, (images, labels) in NAMES.items():
         x, y = read_file(_find(folder, images, cure), 3, cure), read_file(_find(folder, labels, cure), 1, cure)
@@ -42,7 +42,7 @@ def read_file(path: Path, dimensions: int, cure: str) -> np.ndarray:
     header = 4 + 4 * dimensions
     magic = bytes([0, 0, 8, dimensions])
     if raw[:4] != magic[: len(raw[:4])]:
-        raise DataError(f"{path} begins with bytes {raw[:4].hex(' ')}, not {magic.hex(' ')}: not such an IDX file", cure)
+        raise DataError(f"{path} begins with bytes {raw[:4].hex(' ')}, not {magic.hex(' ')}: no such IDX file", cure)
     if len(raw) < header:
         raise DataError(f"{path} is truncated: {header} bytes of header expected, {len(raw)} bytes found", cure)
     shape = tuple(np.frombuffer(raw, ">u4", dimensions, offset=4).tolist())

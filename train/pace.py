@@ -10,13 +10,15 @@ Time is split by what this rank did while it trained, and the three parts add up
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ..mpi.strategy import Report
+if TYPE_CHECKING:  # the command line shows progress modes without loading arrays
+    from ..mpi.strategy import Report
 
 
 @dataclass
 class Pace:
-    """total, done: steps of the whole run.   steps, samples, seconds, communication, idle: since this start.   loss: recent, smoothed."""
+    """total, done: steps of the whole run.   loss: recent, smoothed.   The others count from this start."""
 
     total: int
     done: int = 0

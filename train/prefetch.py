@@ -1,8 +1,8 @@
 """Prefetch: one thread reads the coming shares while this rank computes.
 
-A thread and never a fork: a forked child inherits locked mutexes of MPI and of the threading layer. The queue is bounded,
-so memory is; the thread only reads, so order and content stay what the trainer announced. What goes wrong in the thread is
-raised in the trainer, at the batch it belongs to.
+A thread and never a fork: a forked child inherits locked mutexes of MPI and of the threading layer. The queue is
+bounded, so memory is; the thread only reads, so order and content are what the trainer announced. What goes wrong in
+the thread is raised in the trainer, at the batch it belongs to.
 
     announced shares --> [thread: read] --> queue of `depth` --> strategy's fetch
 """
@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -28,13 +29,16 @@ class Prefetch:
 
     def __init__(self, read: Callable[[np.ndarray], tuple[Any, Any]], depth: int = 4):
         self.read, self.depth = read, depth
+        self.waited = 0.0  # seconds the trainer has waited for data
         self.ready: queue.Queue[tuple[np.ndarray, Any, BaseException | None]] | None = None
 
     def __call__(self, indices: np.ndarray) -> tuple[Any, Any]:
-        """(x, labels) of exactly these samples, the next that were announced; an error of their reading is raised here."""
+        """(x, labels) of exactly these samples, the next that were announced; their error is raised here."""
         if self.ready is None:
             return self.read(indices)
+        began = time.perf_counter()
         announced, samples, error = self.ready.get()
+        self.waited += time.perf_counter() - began
         if error is not None:
             raise error
         if not np.array_equal(announced, indices):
@@ -43,7 +47,7 @@ class Prefetch:
 
     @contextmanager
     def reading(self, shares: Sequence[np.ndarray]) -> Iterator[None]:
-        """Reads these shares, in order, while the body runs; leaving the body ends the thread, read to the end or not."""
+        """Reads these shares, in order, while the body runs; leaving the body ends the thread, wherever it is."""
         ready: queue.Queue = queue.Queue(self.depth)
         left = threading.Event()
         thread = threading.Thread(target=self._run, args=(shares, ready, left), name="prefetch", daemon=True)
@@ -55,7 +59,8 @@ class Prefetch:
             self.ready = None
             left.set()
             while thread.is_alive():  # it may be waiting for room
-                _drop(ready)
+                with suppress(queue.Empty):
+                    ready.get_nowait()
                 thread.join(0.01)
 
     def _run(self, shares: Sequence[np.ndarray], ready: queue.Queue, left: threading.Event) -> None:
@@ -66,12 +71,5 @@ class Prefetch:
                     return
                 ready.put((indices, self.read(indices), None))
             raise RuntimeError(f"more than the {len(shares)} shares that were announced were asked for")
-        except BaseException as error:  # noqa: BLE001  (raised again in the trainer)
+        except BaseException as error:
             ready.put((indices, None, error))
-
-
-def _drop(ready: queue.Queue) -> None:
-    try:
-        ready.get_nowait()
-    except queue.Empty:
-        pass

@@ -1,8 +1,7 @@
 """Progress: rank 0 speaks, in a bar where a person looks and in few plain lines where a file listens.
 
-Under mpirun a rank's output is a pipe although a person looks at the launcher's terminal. So the question "is this a
-terminal?" is also asked of the parent process, which on one machine is the launcher; SHOAL_PROGRESS or --progress
-("bar", "lines", "none") overrides the answer. Progress goes to stderr: stdout is for results.
+`terminal.py` tells which it is, under mpirun too; SHOAL_PROGRESS or --progress ("bar", "lines", "none") overrides it.
+Progress goes to stderr: stdout is for results.
 """
 
 from __future__ import annotations
@@ -10,11 +9,11 @@ from __future__ import annotations
 import os
 import sys
 import time
-from pathlib import Path
 from typing import Literal, get_args
 
 from ..core.errors import UsageError
-from .pace import Pace
+from .pace import Pace, clock
+from .terminal import console, width
 
 Mode = Literal["auto", "bar", "lines", "none"]
 LINE_EVERY = 100  # steps between plain lines
@@ -37,7 +36,7 @@ class Silent:
         if seconds is not None:
             self.loaded, self.compiled = self.loaded + from_cache, self.compiled + (not from_cache)
 
-    def begin(self, pace: Pace) -> None:
+    def ready(self) -> None:
         """The warm-up is over, training begins."""
 
     def step(self, epoch: str, pace: Pace) -> None:
@@ -50,20 +49,21 @@ class Silent:
 class Lines(Silent):
     """Plain lines: one per LINE_EVERY steps, and those that stay."""
 
+    announced = False
+
     def say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
     def made(self, name: str, seconds: float | None, from_cache: bool) -> None:
-        if seconds is not None and not from_cache and not self.compiled:
+        if seconds is not None and (not from_cache or seconds > 1) and not self.announced:  # or it waited for a rank
+            self.announced = True
             self.say("compiling kernels for this CPU, which is done once ...")
         super().made(name, seconds, from_cache)
 
-    def begin(self, pace: Pace) -> None:
-        self.say(self.readiness())
-
-    def readiness(self) -> str:
+    def ready(self) -> None:
         seconds = time.perf_counter() - self.since
-        return f"kernels ready after {seconds:.1f} s: {self.compiled} compiled, {self.loaded} loaded"
+        kernels = f"; kernels: {self.compiled} compiled, {self.loaded} loaded" if self.compiled or self.loaded else ""
+        self.say(f"ready after {seconds:.1f} s{kernels}")
 
     def step(self, epoch: str, pace: Pace) -> None:
         if pace.done % LINE_EVERY == 0:
@@ -73,32 +73,32 @@ class Lines(Silent):
 class Bar(Lines):
     """A live bar of one line; what is said stays above it."""
 
-    def __init__(self, width: int | None) -> None:
-        from rich.console import Console
+    def __init__(self) -> None:
         from rich.progress import BarColumn, Progress, TextColumn
 
-        console = Console(stderr=True, force_terminal=True, width=width)
         columns = (TextColumn("{task.description}"), BarColumn(None), TextColumn("{task.fields[note]}"))
-        self.live = Progress(*columns, console=console, auto_refresh=False, expand=True)
+        screen = console(stderr=True, force=True)
+        self.live = Progress(*columns, console=screen, auto_refresh=False, expand=True)
         self.task = self.live.add_task("", total=None, note="")
         self.drawn = 0.0
-        self.live.start()
 
     def say(self, text: str) -> None:
         self.live.console.print(text, highlight=False, markup=False)
 
     def prepare(self) -> None:
         super().prepare()
+        self.live.start()
+        self.live.console.show_cursor(True)  # a job that is killed could not bring it back
         self._draw("warm-up", None, 0, "", now=True)
 
     def made(self, name: str, seconds: float | None, from_cache: bool) -> None:
         Silent.made(self, name, seconds, from_cache)
-        note = f"{self.compiled} kernels compiled, {self.loaded} loaded" + (f", now {name}" if seconds is None else "")
+        note = f"kernels: {self.compiled} compiled, {self.loaded} loaded" + (f", now {name}" if seconds is None else "")
         self._draw("warm-up", None, 0, note, now=seconds is None)
 
     def step(self, epoch: str, pace: Pace) -> None:
-        busy = f"comp {pace.shares()['compute']:.0%} comm {pace.shares()['communication']:.0%}"
-        note = f"loss {pace.loss:.4f}  {pace.speed:,.0f}/s  {busy}  {clock_left(pace)}"
+        busy = " ".join(f"{name[:4]} {share:.0%}" for name, share in pace.shares().items())
+        note = f"loss {pace.loss:.4f}  {pace.speed:,.0f}/s  {busy}  {clock(pace.left)} left"
         self._draw(epoch, pace.total, pace.done, note, now=pace.done == pace.total)
 
     def close(self) -> None:
@@ -118,20 +118,4 @@ def screen(mode: str | None, rank: int) -> Silent:
         raise UsageError(f'progress "{mode}" is not known', f"use one of {', '.join(get_args(Mode))}")
     if rank or mode == "none":
         return Silent()
-    width = terminal_width()
-    return Bar(width) if mode == "bar" or (mode == "auto" and width) else Lines()
-
-
-def terminal_width() -> int | None:
-    """Columns of the terminal behind stderr, or behind the launcher's stderr; None where there is none."""
-    launched = any(name in os.environ for name in ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK"))
-    for place in ["/proc/self/fd/2"] + ([f"/proc/{os.getppid()}/fd/2"] if launched else []):
-        try:
-            target = os.readlink(place)
-            if not target.startswith(("/dev/pts/", "/dev/tty")):
-                continue
-            with open(target, "rb", buffering=0) as terminal:
-                return os.get_terminal_size(terminal.fileno()).columns or 80
-        except OSError:
-            continue
-    return None
+    return Bar() if mode == "bar" or (mode == "auto" and width(2)) else Lines()

@@ -1,9 +1,9 @@
-"""Sampler: the order of the samples is a function of (seed, epoch), so a position is two numbers and no rank asks another.
+"""Sampler: the order of the samples is a function of (seed, epoch), so a position is two numbers, and nobody is asked.
 
     order(epoch) = argsort_i bits[i]      bits = random_bits(samples, key(seed, "shuffle"), step = epoch), ties by index
 
-Every rank computes the whole order and takes global batches from it; who gets which samples of a batch is the strategy's
-business. The last batch of an epoch is as large as what is left: no sample is dropped or seen twice.
+Every rank computes the whole order and takes global batches from it; who gets which samples of a batch is for the
+strategy to say. The last batch of an epoch is as large as what is left: no sample is dropped or seen twice.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From tables of text to frozen dataclasses and back: every key is checked against a field, every value against its type.
+"""From tables to frozen dataclasses and back: every key is checked against a field, every value against its type.
 
 The dataclass is the schema. Nothing is guessed: an unknown key is an error that names the nearest known one, a value of
 another type is an error that names key, value and type wanted; only an integer may stand where a float is wanted.
@@ -22,8 +22,12 @@ def keys(cls: type, prefix: str = "") -> dict[str, Any]:
     """{dotted key: type} of a dataclass of dataclasses."""
     found: dict[str, Any] = {}
     for name, hint in get_type_hints(cls).items():
-        found |= keys(hint, f"{prefix}{name}.") if is_dataclass(hint) else {prefix + name: hint}
+        found |= keys(hint, f"{prefix}{name}.") if is_section(hint) else {prefix + name: hint}
     return found
+
+
+def is_section(hint: Any) -> bool:
+    return is_dataclass(hint)
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
@@ -44,17 +48,17 @@ def read(cls: type[T], table: dict[str, Any], prefix: str = "") -> T:
         key = prefix + name
         if name not in hints:
             raise _unknown(key, list(keys(cls, prefix)))
-        if not is_dataclass(hints[name]):
+        if not is_section(hints[name]):
             values[name] = _checked(key, value, hints[name])
         elif isinstance(value, dict):
-            values[name] = read(hints[name], value, key + ".")  # type: ignore[arg-type]
+            values[name] = read(hints[name], value, key + ".")
         else:
             raise UsageError(f"{key} = {value!r} is not a table", f"write [{key}], then one key = value a line")
     for item in fields(cls):  # type: ignore[arg-type]
         least = item.metadata.get("least")
         if item.name in values and least is not None and not values[item.name] >= least:
-            shown = values[item.name]
-            raise UsageError(f"{prefix}{item.name} = {shown} must be at least {least}", f"the default is {item.default}")
+            problem = f"{prefix}{item.name} = {values[item.name]} must be at least {least}"
+            raise UsageError(problem, f"the default is {item.default}")
     return cls(**values)
 
 

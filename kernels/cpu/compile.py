@@ -1,13 +1,13 @@
 """Compilation: a Python function becomes a kernel when it is first called, once per machine.
 
 Numba does not see an edit in another file that a cached kernel calls into, so the cache folder itself is named by
-everything that could matter: all sources of this room, the versions of Numba and LLVM, the CPU. Any edit is a new folder,
-and a stale kernel cannot be loaded.
+everything that could matter: all sources of this room, the versions of Numba and LLVM, the CPU. Any edit is a new
+folder, and a stale kernel cannot be loaded.
 
     <SHOAL_CACHE_DIR, NUMBA_CACHE_DIR or ~/.cache>/shoal/<hash>/        one process compiles, the others wait and load
 
-A kernel has two variants, because `prange` is decided at compile time: the serial one needs no threading layer and may be
-called from several Python threads; the parallel one is compiled only when there is more than one thread and enough work.
+A kernel has two variants, because `prange` is decided at compile time: the serial one needs no threading layer and may
+be called from several Python threads; the parallel one is compiled only when there are threads and enough work.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -33,6 +33,18 @@ WORTH = 400_000  # float operations or bytes, whichever a kernel is bound by: be
 # Called as listener(name, None, False) when a kernel is about to be made ready, and as
 # listener(name, seconds, from_cache) when it is: so a program can say what the user waits for.
 listeners: list[Callable[[str, float | None, bool], None]] = []
+
+# Numba would also turn array expressions into parallel loops, and fuse loops that meet through addresses it cannot see.
+ONLY_PRANGE = {
+    "prange": True,
+    "comprehension": False,
+    "reduction": False,
+    "inplace_binop": False,
+    "setitem": False,
+    "numpy": False,
+    "stencil": False,
+    "fusion": False,
+}
 
 _making = threading.Lock()
 
@@ -76,7 +88,7 @@ def _dispatcher(function: Callable, name: str, parallel: bool) -> Any:
     if parallel:  # Numba's cache does not tell the variants apart, but it tells names apart
         name += "_parallel"
         function = _renamed(function, "_parallel")
-    dispatcher = numba.njit(nogil=True, parallel=parallel)(function)
+    dispatcher = numba.njit(nogil=True, parallel=ONLY_PRANGE if parallel else False)(function)
     if folder():
         outer, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder())
         try:
@@ -120,11 +132,9 @@ def _one_process(name: str) -> Iterator[None]:
     if not folder():
         yield
         return
-    with open(f"{folder()}/{name}.lock", "a") as file:
-        try:
+    with Path(f"{folder()}/{name}.lock").open("a") as file:
+        with suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError:
-            pass
         yield
 
 
@@ -159,7 +169,7 @@ def fingerprint() -> str:
 
 @cache
 def target() -> tuple[str, str]:
-    """Name and features of the CPU that Numba compiles for: this one, unless NUMBA_CPU_NAME or NUMBA_CPU_FEATURES say other."""
+    """Name and features of the CPU that is compiled for: this one, or as NUMBA_CPU_NAME and NUMBA_CPU_FEATURES say."""
     from llvmlite import binding
     from numba import config
 

@@ -1,8 +1,8 @@
 """Update rules in one pass over flat buffers: every weight, gradient and velocity is read once and written once.
 
-Compiled without any licence to reorder or to contract a product and a sum into one instruction, and in the same order as
-the reference: replicas on unequal CPUs get the same bits. Where weight decay applies, a piece is cut at the ends of the
-decay ranges, so that no inner loop asks.
+Compiled without any licence to reorder or to contract a product and a sum into one instruction, and in the order of the
+reference: replicas on unequal CPUs get the same bits. A piece is cut at the ends of the decay ranges, so that no inner
+loop asks where weight decay applies.
 """
 
 from __future__ import annotations

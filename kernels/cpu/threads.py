@@ -1,8 +1,8 @@
 """How many threads a kernel may use, and which library runs them.
 
 Numba's built-in workqueue layer aborts the process when two Python threads enter parallel kernels, so it is never used
-with more than one thread: OpenMP where libgomp is found, else TBB, whose wheel puts libtbb.so.12 where the loader does not
-look inside a virtual environment; it is loaded here by its full path. With one thread no layer is ever started.
+with more than one thread: OpenMP where libgomp is found, else TBB, whose wheel puts libtbb.so.12 where the loader does
+not look inside a virtual environment; it is loaded here by its full path. With one thread no layer is ever started.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import threading
 import warnings
 from functools import cache
 from importlib import metadata
+from pathlib import Path
 
 from ...core.cores import affinity, quota
 from ...core.errors import PlatformError, UsageError
@@ -38,7 +39,7 @@ def set_threads(n: int) -> None:
     if not 1 <= n <= cap():
         raise UsageError(f"{n} threads; between 1 and {cap()} are possible", "set NUMBA_NUM_THREADS before the start")
     if n > 1 and layer() is None:
-        raise PlatformError(f"{n} threads need a threading library", "install libgomp1 or the tbb wheel, or use 1 thread")
+        raise PlatformError(f"{n} threads need OpenMP or TBB", "install libgomp1 or the tbb wheel, or use 1 thread")
     _chosen = n
 
 
@@ -69,7 +70,7 @@ def _wheel_path(package: str, file: str) -> str:
         found = [f for f in metadata.files(package) or [] if f.name == file]
     except metadata.PackageNotFoundError:
         return file
-    return str(found[0].locate().resolve()) if found else file
+    return str(Path(str(found[0].locate())).resolve()) if found else file
 
 
 def start() -> None:

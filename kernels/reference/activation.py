@@ -1,4 +1,4 @@
-"""Activations: comparisons and a choice, so that a NaN and a zero come out as the formula says and not as a maximum does."""
+"""Activations: comparisons and a choice, so that a NaN and a zero come out as the formulas say."""
 
 from __future__ import annotations
 

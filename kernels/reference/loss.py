@@ -1,4 +1,4 @@
-"""Softmax cross-entropy: the row maximum is subtracted first, which changes nothing but keeps every exponential <= 1."""
+"""Softmax cross-entropy: the row maximum is subtracted first, which keeps every exponential <= 1."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Update rules, one line of arithmetic per line of the formula, in the buffers' own dtype.
 
-The order of the operations is part of the definition: replicas on unequal CPUs must hold the same bits, so every backend
-rounds where these lines round.
+The order of the operations is part of the definition: replicas on unequal CPUs must hold the same bits, so every
+backend rounds where these lines round.
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ def random_bits(samples: np.ndarray, key: Key, step: int, elements: int) -> np.n
 def of_slice(values: np.ndarray, shape: Shape, origin: Shape, whole: Shape) -> np.ndarray:
     """What a slice `shape` at `origin` of `whole` holds, for every sample.   values: (N, prod(whole)) -> (N, *shape)"""
     if not whole:
-        return values.reshape(-1, *shape)
-    return values.reshape(-1, *whole)[:, *(slice(o, o + n) for o, n in zip(origin, shape, strict=True))]
+        return values.reshape(len(values), *shape)
+    return values.reshape(len(values), *whole)[:, *(slice(o, o + n) for o, n in zip(origin, shape, strict=True))]
 
 
 def fill_uniform(

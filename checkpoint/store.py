@@ -1,0 +1,159 @@
+"""The checkpoint store of a running job: save and load as collectives.
+
+One save, and where it may die:
+
+    every rank   who holds what -> who writes what; the step is the same everywhere
+    every rank   its file, by commit.publish, and its sha256          | killed here: debris, swept by the next Store
+    every rank   all went well?                                       | failed here: swept, same error everywhere
+    rank 0       the lease is still ours; manifest.json               | <- the commit: before it nothing has changed
+    rank 0       latest; generations beyond the last K removed        | killed here: finished by the next save
+
+A step may be saved again: its files get names that are free ("rank-0000-2.h5") and the new manifest replaces the old
+one in one rename, so one of the two is complete at every instant.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import CheckpointError, UsageError
+from ..core.spec import State
+from ..mpi.communicator import Communicator
+from . import commit, history, manifest, shard
+from .agreement import on_rank_0, together
+from .lease import Lease
+from .manifest import File, Manifest
+from .shared import SharedGeneration
+from .slices import Slice, holdings, owners
+
+
+class Store:
+    """Saves and loads the state of one job in `folder`, which it holds the lease of until close().
+
+    keep: generations kept.   reject: hears on rank 0 of each generation that is passed over, and why.
+    save and newest are collective. CheckpointError, the same on every rank, if the folder cannot be written or
+    another living job holds it.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        communicator: Communicator,
+        keep: int = 2,
+        reject: history.Reject = history.warn,
+    ):
+        if keep < 1:
+            raise UsageError(f"a store that keeps {keep} generations keeps none", "give keep >= 1")
+        self.folder = Path(folder)
+        self.communicator = communicator
+        self.keep = keep
+        self.reject = reject
+        self.lease: Lease | None = None  # rank 0 holds it for all
+        self._distrusted: set[Path] = set()
+        on_rank_0(communicator, "checkpoint folder", self._open)
+
+    def _open(self) -> None:
+        with commit.writing(self.folder):
+            (self.folder / "generations").mkdir(parents=True, exist_ok=True)
+            self.lease = Lease(self.folder)
+            history.sweep(self.folder)
+
+    def save(self, state: State) -> Path:
+        """Commits one generation; its folder.   state.meta needs "step", the same on every rank.
+
+        On failure CheckpointError, and the earlier generations are as they were.
+        """
+        step, names = self._agree(state)
+        path = history.place(self.folder, step)
+        try:
+            edition = on_rank_0(self.communicator, "checkpoint folder", lambda: self._prepare(path))
+            mine = {name: state.tensors[name] for name in names}
+            records = together(self.communicator, "checkpoint write", lambda: self._write(path, edition, mine))
+            files = tuple(File.parse(record) for record in records if record)
+            on_rank_0(self.communicator, "checkpoint commit", lambda: self._commit(path, step, state.meta, files))
+        except CheckpointError:
+            on_rank_0(self.communicator, "checkpoint clean-up", self._clean_up)
+            raise
+        return path
+
+    def _agree(self, state: State) -> tuple[int, list[str]]:
+        """The step, and the names that this rank writes."""
+
+        def held() -> list[Any]:
+            manifest.check_meta(state.meta)
+            return [state.meta["step"], [one.fields() for one in holdings(state)]]
+
+        answers = together(self.communicator, "checkpoint state", held)
+        steps = [step for step, _ in answers]
+        if any(step != steps[0] for step in steps):
+            raise CheckpointError(f"the ranks save different steps: {steps}")
+        return steps[0], owners([[Slice.parse(one) for one in slices] for _, slices in answers])[self.communicator.rank]
+
+    def _prepare(self, path: Path) -> int:
+        """The lowest number whose file names are free in `path`: 1, or more where this step was saved before."""
+        assert self.lease
+        self.lease.check()
+        with commit.writing(path):
+            path.mkdir(exist_ok=True)
+            commit.sync_folder(path.parent)
+            taken = {file.name for file in path.iterdir()}
+        ranks = range(self.communicator.size)
+        return next(n for n in count(1) if not any(_file(rank, n) in taken for rank in ranks))
+
+    def _write(self, path: Path, edition: int, tensors: dict[str, Any]) -> dict[str, Any] | None:
+        if not tensors:
+            return None
+        rank = self.communicator.rank
+        about = {"format": manifest.FORMAT, "version": manifest.VERSION, "generation": path.name, "rank": rank}
+        return shard.write(path / _file(rank, edition), tensors, about).fields()
+
+    def _commit(self, path: Path, step: int, meta: dict[str, Any], files: tuple[File, ...]) -> None:
+        assert self.lease
+        for file in files:
+            if problem := shard.misfit(path, file):
+                raise CheckpointError(problem, "all ranks must see one folder: put it on a file system they share")
+        serial = 1 + max((known.serial for known, _ in history.readable(self.folder)), default=0)
+        written = datetime.now(UTC).isoformat(timespec="seconds")
+        text = Manifest(serial, step, self.communicator.size, written, meta, files).text()
+        self.lease.check()
+        with commit.writing(path):
+            commit.publish(path / manifest.NAME, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+            commit.publish(self.folder / history.LATEST, lambda temporary: temporary.write_text(path.name + "\n"))
+            self._distrusted.discard(path)
+            history.prune(self.folder, self.keep, self._distrusted)
+            history.sweep(self.folder)
+
+    def _clean_up(self) -> None:
+        with suppress(OSError):
+            if self.lease and self.lease.held():
+                history.sweep(self.folder)
+
+    def newest(self) -> SharedGeneration | None:
+        """The last committed generation that verifies; None where nothing was ever saved. The same on every rank.
+
+        `reject` hears of each that is passed over. If there are some and none verifies, CheckpointError.
+        """
+        return SharedGeneration.open(self.communicator, lambda: history.newest(self.folder, self._reject))
+
+    def _reject(self, path: Path, problem: str) -> None:
+        self._distrusted.add(path)
+        self.reject(path, problem)
+
+    def close(self) -> None:
+        """Releases the lease; not collective, as after an error the other ranks may be anywhere."""
+        if self.lease:
+            self.lease.release()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def _file(rank: int, edition: int) -> str:
+    return f"rank-{rank:04d}.h5" if edition == 1 else f"rank-{rank:04d}-{edition}.h5"

@@ -1,0 +1,169 @@
+"""The command line: arguments in, exit code out. Each command imports what it needs when it runs, so `--help` is quick.
+
+Results go to stdout, progress and errors to stderr. Errors that shoal knows are two lines, "error:" and "cure:"; others
+come with their traceback, as do all with --traceback or SHOAL_DEBUG=1. Exit codes: core/errors.py.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import __version__
+from .core.errors import PlatformError, ShoalError, exit_code
+from .train.config import load, presets
+from .train.progress import screen
+from .train.tables import write
+
+if TYPE_CHECKING:
+    from .mpi.communicator import Communicator
+    from .train.config import Config
+
+app = typer.Typer(
+    help="Trains one neural network across many machines. Start it with python, mpirun or srun.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")  # what launchers call a rank before MPI is loaded
+PRESET = f"A preset ({', '.join(presets())}), or the path of a TOML file."
+
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Settings to change.")]
+Progress = Annotated[str | None, typer.Option(help="bar, lines or none; otherwise SHOAL_PROGRESS, or by the terminal.")]
+Json = Annotated[bool, typer.Option("--json", help="The result as one line of JSON.")]
+Traceback = Annotated[bool, typer.Option("--traceback", help="Show where an error comes from (also: SHOAL_DEBUG=1).")]
+
+
+@app.callback(invoke_without_command=True)
+def face(version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False) -> None:
+    if version:
+        print(f"shoal {__version__}")
+        raise typer.Exit
+
+
+def reported(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose error becomes words on stderr and an exit code."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        if kwargs.get("traceback"):
+            os.environ["SHOAL_DEBUG"] = "1"
+        try:
+            command(*args, **kwargs)
+        except (Exception, KeyboardInterrupt) as error:
+            tell(error)
+            sys.exit(exit_code(error))
+
+    return run
+
+
+def tell(error: BaseException) -> None:
+    """Says an error of a process that is not connected to others. All ranks may have found it, so rank 0 goes first."""
+    if any(os.environ.get(name, "0") != "0" for name in RANKS):
+        time.sleep(1)
+    sys.stdout.flush()
+    known = isinstance(error, (ShoalError, KeyboardInterrupt))
+    if not known or os.environ.get("SHOAL_DEBUG") == "1":
+        traceback.print_exception(error)
+    if known:
+        print(f"error: {getattr(error, 'problem', 'interrupted')}", file=sys.stderr)
+    if cure := getattr(error, "cure", ""):
+        print(f"cure:  {cure}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def ranks(config: Config | None = None) -> Iterator[Communicator]:
+    """The communicator of this start; an error among several ranks ends them all."""
+    from .mpi import fatal
+    from .mpi.start import connect
+
+    comm = connect(reduction=config.parallel.reduction, backend=config.train.backend) if config else connect()
+    try:
+        yield comm
+    except (Exception, KeyboardInterrupt) as error:
+        if comm.size > 1:
+            fatal.end(comm, error)
+        raise
+
+
+@app.command()
+@reported
+def train(
+    preset: Annotated[str, typer.Argument(metavar="PRESET_OR_FILE", help=PRESET)],
+    overrides: Overrides = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the run folder's newest checkpoint.")] = False,
+    print_config: Annotated[bool, typer.Option("--print-config", help="Show the configuration as TOML.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show blocks, shares, memory and messages.")] = False,
+    progress: Progress = None,
+    as_json: Json = False,
+    traceback: Traceback = False,
+) -> None:
+    """Train a network: shoal train digits-cnn optim.lr=0.02 train.epochs=5"""
+    config = load(preset, overrides or [])
+    if print_config:
+        print(write(config), end="")
+        return
+    with ranks(config) as comm:
+        if dry_run:
+            from .train import dry_run as dry
+
+            if comm.rank == 0:
+                dry.show(config, dry.plan(config, comm.size))
+            return
+        from .train import start
+
+        result = start.train(config, comm, screen(progress, comm.rank), resume)
+        _show(result, as_json, comm.rank)
+
+
+@app.command("eval")
+@reported
+def evaluate(
+    checkpoint: Annotated[str, typer.Argument(help="A run folder, or one generation in it.")],
+    overrides: Overrides = None,
+    progress: Progress = None,
+    as_json: Json = False,
+    traceback: Traceback = False,
+) -> None:
+    """Loss and accuracy of a checkpoint on the test samples: shoal eval runs/digits-cnn"""
+    with ranks() as comm:
+        from .train import start
+
+        result = start.evaluate_checkpoint(checkpoint, overrides or [], comm, screen(progress, comm.rank))
+        _show(result, as_json, comm.rank)
+
+
+@app.command()
+@reported
+def doctor(as_json: Json = False) -> None:
+    """Look whether this machine is ready; alone or under mpirun."""
+    from .train import doctor as practice
+
+    with ranks() as comm:
+        checks = practice.examine(comm)
+        if comm.rank == 0:
+            practice.show_json(checks) if as_json else practice.show(checks)
+    if not all(check.ok for check in checks):
+        sys.exit(PlatformError.code)
+
+
+def _show(result: Any, as_json: bool, rank: int) -> None:
+    from .train.summary import show, show_json
+
+    if rank == 0:
+        show_json(result) if as_json else show(result.rows())
+
+
+def main() -> None:
+    """The entry point of the command `shoal`."""
+    app()

@@ -1,0 +1,214 @@
+"""Collectives: all that a communicator owes, made from isend and irecv.
+
+MPI has faster ones, but a rank that waits inside MPI_Barrier cannot say for whom. Made from messages, every
+collective knows its missing peer, counts its bytes exactly, and is the same code over threads and over MPI. The one
+that moves real data, the allreduce, loses nothing by it.
+
+Objects travel as UTF-8 JSON: what JSON cannot hold has no business between ranks, and no pickle is ever loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from ..core.errors import UsageError
+from ..kernels.pool import Pool
+from .allreduce import fixed_order
+from .communicator import Counters, Request
+from .operation import Done, Operation, Staged
+from .stall import Watch, rest
+
+USER_TAGS = 1 << 14  # [0, 2^14) are the caller's; negative tags are the collectives' own
+PATIENCE = 0.05  # seconds a wait goes on before it looks whether another rank is in trouble
+
+
+class Collectives:
+    """Base of the communicators with more than one rank; they supply _isend, _irecv, alarm, alarmed, split and abort.
+
+    ranks: the outermost rank of every rank, for reports.   backend: where the allreduce adds.
+    """
+
+    def __init__(self, rank: int, ranks: list[int], node: tuple[int, int], watch: Watch, backend: str):
+        self.rank, self.size, self.ranks = rank, len(ranks), ranks
+        self.node_rank, self.node_size = node
+        self.watch, self.backend = watch, backend
+        self.counters = Counters()
+        self.pool = Pool()  # the allreduce's scratch
+        self.sequence = 0
+
+    @property
+    def deadline(self) -> float:
+        return self.watch.deadline
+
+    @deadline.setter
+    def deadline(self, seconds: float) -> None:
+        self.watch.deadline = seconds
+
+    @property
+    def step(self) -> int:
+        return self.watch.step
+
+    @step.setter
+    def step(self, step: int) -> None:
+        self.watch.step = step
+
+    # ------------------------------------------------------------------------------------------------ what is supplied
+
+    def _isend(self, a: np.ndarray, to: int, tag: int, name: str) -> Operation:
+        raise NotImplementedError
+
+    def _irecv(self, a: np.ndarray, source: int, tag: int, name: str) -> Operation:
+        raise NotImplementedError
+
+    def alarm(self) -> None:
+        """Tells all ranks that this one stalled."""
+        raise NotImplementedError
+
+    def alarmed(self) -> bool:
+        """Whether some rank stalled; RankDied where one is known to be gone."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------------------------------------ point to point
+
+    def isend(self, a: np.ndarray, to: int, tag: int, name: str) -> Operation:
+        self._check(a, to, tag, f"send '{name}'")
+        self.counters.messages += 1
+        self.counters.bytes += a.nbytes
+        return self._isend(a, to, tag, name)
+
+    def irecv(self, a: np.ndarray, source: int, tag: int, name: str) -> Operation:
+        self._check(a, source, tag, f"recv '{name}'")
+        return self._irecv(a, source, tag, name)
+
+    def send(self, a: np.ndarray, to: int, tag: int, name: str) -> None:
+        self.isend(a, to, tag, name).wait()
+
+    def recv(self, a: np.ndarray, source: int, tag: int, name: str) -> None:
+        self.irecv(a, source, tag, name).wait()
+
+    def _check(self, a: np.ndarray, peer: int, tag: int, what: str) -> None:
+        if not 0 <= peer < self.size or peer == self.rank:
+            raise UsageError(f"{what}: rank {self.rank} of {self.size} has no peer {peer}")
+        if tag >= USER_TAGS:
+            raise UsageError(f"{what}: tag {tag} is not below {USER_TAGS}")
+        contiguous(a, what)
+
+    def progress(self) -> None:
+        """Moves on whatever this rank has started."""
+        self.watch.touch()
+        for operation in list(self.watch.under_way):
+            operation.advance()
+
+    def wait(self, operation: Operation) -> None:
+        """Polls until complete; Stalled after the deadline, or when another rank stalled."""
+        began = time.monotonic()
+        self.watch.enter(operation)
+        try:
+            while not operation.advance():
+                self.progress()
+                waited = time.monotonic() - began
+                if waited > self.deadline or (waited > PATIENCE and self.alarmed()):
+                    error = self.watch.stalled(waited, sorted(self.ranks[r] for r in operation.peers()))
+                    self.alarm()
+                    raise error
+                rest(waited)
+        finally:
+            self.watch.leave()
+            self.counters.seconds += time.monotonic() - began
+
+    # ------------------------------------------------------------------------------------------------ collectives
+
+    def collective_tag(self, kind: str, name: str) -> tuple[int, int]:
+        """The two tags of the next collective.
+
+        256 collectives may be under way at once. The name is in the tag, so that ranks that have come to different
+        collectives stall, each with its own report, and do not take each other's messages.
+        """
+        self.sequence += 1
+        label = crc32(f"{kind} {name}".encode()) % 32
+        number = 2 * (self.sequence % 256 * 32 + label)
+        return -1 - number, -2 - number
+
+    def iallreduce(self, a: np.ndarray, name: str) -> Request:
+        contiguous(a, f"allreduce '{name}'")
+        return fixed_order(self, a, name) if self.size > 1 else Done()
+
+    def allreduce(self, a: np.ndarray, name: str) -> np.ndarray:
+        self.iallreduce(a, name).wait()
+        return a
+
+    def broadcast(self, a: np.ndarray, root: int, name: str) -> np.ndarray:
+        tag, _ = self.collective_tag("broadcast", name)
+        self.wait(Staged(self, "broadcast", name, self._broadcast(a, root, tag, name)))
+        return a
+
+    def _broadcast(self, a: np.ndarray, root: int, tag: int, name: str) -> Iterator[list[Operation]]:
+        """A binomial tree: the rank d behind root hears from d - 2^k (2^k <= d the largest), tells d + 2^(k+1), ..."""
+        me, step = (self.rank - root) % self.size, 1
+        while step <= me:
+            step *= 2
+        if me:
+            yield [self.irecv(a, (root + me - step // 2) % self.size, tag, name)]
+        sends = []
+        while me + step < self.size:
+            sends.append(self.isend(a, (root + me + step) % self.size, tag, name))
+            step *= 2
+        yield sends
+
+    def barrier(self, name: str) -> None:
+        tag, _ = self.collective_tag("barrier", name)
+        self.wait(Staged(self, "barrier", name, self._barrier(tag, name)))
+
+    def _barrier(self, tag: int, name: str) -> Iterator[list[Operation]]:
+        """Dissemination: in round k, rank r tells r + 2^k and hears from r - 2^k."""
+        nothing, distance = np.empty(0, np.uint8), 1
+        while distance < self.size:
+            hear = self.irecv(nothing, (self.rank - distance) % self.size, tag, name)
+            yield [hear, self.isend(nothing, (self.rank + distance) % self.size, tag, name)]
+            distance *= 2
+
+    def broadcast_obj(self, value: Any, root: int, name: str) -> Any:
+        data = _encode(value, name) if self.rank == root else np.empty(0, np.uint8)
+        length = self.broadcast(np.array([data.size]), root, name)
+        data = data if self.rank == root else np.empty(int(length[0]), np.uint8)
+        return _decode(self.broadcast(data, root, name))
+
+    def allgather_obj(self, value: Any, name: str) -> list[Any]:
+        texts = [_encode(value, name)] * self.size
+        tags = self.collective_tag("allgather", name)
+        self.wait(Staged(self, "allgather", name, self._allgather(texts, tags, name)))
+        return [_decode(text) for text in texts]
+
+    def _allgather(self, texts: list[np.ndarray], tags: tuple[int, int], name: str) -> Iterator[list[Operation]]:
+        """Everyone to everyone, lengths and then texts; fills `texts`."""
+        mine, others = texts[self.rank], [r for r in range(self.size) if r != self.rank]
+        lengths = np.full((self.size, 1), mine.size)
+        receives = [self.irecv(lengths[r], r, tags[0], name) for r in others]
+        yield receives + [self.isend(lengths[self.rank], r, tags[0], name) for r in others]
+        for r in others:
+            texts[r] = np.empty(int(lengths[r, 0]), np.uint8)
+        receives = [self.irecv(texts[r], r, tags[1], name) for r in others]
+        yield receives + [self.isend(mine, r, tags[1], name) for r in others]
+
+
+def contiguous(a: np.ndarray, what: str) -> None:
+    if not a.flags.c_contiguous:
+        problem = f"{what}: an array {a.shape} with strides {a.strides} is not contiguous"
+        raise UsageError(problem, "pass a contiguous copy")
+
+
+def _encode(value: Any, name: str) -> np.ndarray:
+    try:
+        return np.frombuffer(json.dumps(value).encode(), np.uint8)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"'{name}': {error}", "ranks exchange what JSON can hold") from error
+
+
+def _decode(text: np.ndarray) -> Any:
+    return json.loads(text.tobytes())

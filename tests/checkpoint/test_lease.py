@@ -1,0 +1,147 @@
+"""The lease: one living job per run folder, and no dead one in its way."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from shoal.checkpoint import lease
+from shoal.checkpoint.lease import Lease, started
+from shoal.checkpoint.store import Store
+from shoal.core.errors import CheckpointError
+from shoal.mpi.alone import Alone
+from shoal.mpi.threads import run
+
+
+def write(folder, **fields):
+    """A lease as another job would have left it."""
+    mine = {"host": socket.gethostname(), "pid": os.getpid(), "start": started(os.getpid()), "token": "another"}
+    (folder / "lease.json").write_text(json.dumps({**mine, **fields}))
+
+
+def age(folder, seconds):
+    then = (folder / "lease.json").stat().st_mtime - seconds
+    os.utime(folder / "lease.json", (then, then))
+
+
+@pytest.fixture
+def neighbour():
+    """A living process of this host."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    yield process
+    process.stdin.close()
+    process.wait()
+
+
+def test_a_lease_says_who_holds_it_and_goes_with_close(tmp_path):
+    with Store(tmp_path, Alone()) as store:
+        record = json.loads((tmp_path / "lease.json").read_text())
+        process = {"pid": os.getpid(), "start": started(os.getpid())}
+        assert record == {"host": socket.gethostname(), **process, "token": store.lease.token}
+    assert not (tmp_path / "lease.json").exists()
+
+
+def test_a_second_store_in_the_folder_is_refused_on_every_rank(tmp_path):
+    def program(communicator):
+        with pytest.raises(CheckpointError) as error:
+            Store(tmp_path, communicator)
+        return str(error.value)
+
+    with Store(tmp_path, Alone()):
+        told = run(3, program)
+    assert told == [told[0]] * 3
+    assert f"{tmp_path} is in use by another job: process {os.getpid()} on {socket.gethostname()}" in told[0]
+    assert "end that job, or use another folder" in told[0]
+    assert run(2, lambda communicator: Store(tmp_path, communicator).close()) == [None, None]
+
+
+def test_a_living_process_of_this_host_keeps_it_however_silent(tmp_path, neighbour):
+    write(tmp_path, pid=neighbour.pid, start=started(neighbour.pid))
+    age(tmp_path, 10 * lease.STALE)
+    with pytest.raises(CheckpointError, match=f"process {neighbour.pid} on"):
+        Lease(tmp_path)
+
+
+def test_a_dead_process_of_this_host_does_not(tmp_path, neighbour):
+    write(tmp_path, pid=neighbour.pid, start=started(neighbour.pid))
+    neighbour.kill()
+    os.waitid(os.P_PID, neighbour.pid, os.WEXITED | os.WNOWAIT)  # ended, and a zombie until its parent waits
+    assert started(neighbour.pid) is None
+    Lease(tmp_path).release()
+    write(tmp_path, pid=neighbour.pid)
+    neighbour.wait()
+    Lease(tmp_path).release()
+
+
+def test_another_process_under_the_same_pid_does_not(tmp_path, neighbour):
+    write(tmp_path, pid=neighbour.pid, start=started(neighbour.pid) - 1)
+    Lease(tmp_path).release()
+
+
+def test_another_host_keeps_it_while_it_gives_signs_of_life(tmp_path):
+    write(tmp_path, host="elsewhere", pid=1)
+    age(tmp_path, lease.STALE - 10)
+    with pytest.raises(CheckpointError, match="process 1 on elsewhere"):
+        Lease(tmp_path)
+    age(tmp_path, lease.STALE + 10)
+    Lease(tmp_path).release()
+
+
+def test_a_lease_that_says_nothing_counts_by_its_age(tmp_path):
+    """It is being written at this moment, or its writer was killed between creating and writing it."""
+    (tmp_path / "lease.json").touch()
+    with pytest.raises(CheckpointError, match="a job that does not say who it is"):
+        Lease(tmp_path)
+    age(tmp_path, lease.STALE + 10)
+    Lease(tmp_path).release()
+
+
+def test_the_holder_gives_signs_of_life_until_it_lost_the_lease(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "BEAT", 0.01)
+    held = Lease(tmp_path)
+    age(tmp_path, 1000)
+    old = (tmp_path / "lease.json").stat().st_mtime
+    while (tmp_path / "lease.json").stat().st_mtime == old:
+        held._released.wait(0.01)
+    write(tmp_path, host="elsewhere")
+    assert not held.held()
+    age(tmp_path, 1000)
+    old = (tmp_path / "lease.json").stat().st_mtime
+    held._released.wait(0.1)  # ten beats
+    assert (tmp_path / "lease.json").stat().st_mtime == old
+    held.release()
+    assert json.loads((tmp_path / "lease.json").read_text())["host"] == "elsewhere"  # not ours to remove
+
+
+@pytest.mark.parametrize("when", ["before the save", "during the write"])
+def test_a_job_that_lost_the_lease_cannot_commit(tmp_path, make_state, contents, monkeypatch, when):
+    from shoal.checkpoint import commit
+
+    def lose(name="rank-0000.h5 synced"):
+        if name == "rank-0000.h5 synced":
+            write(tmp_path, host="elsewhere", pid=99)
+
+    def program(communicator):
+        with Store(tmp_path, communicator) as store:
+            if communicator.rank == 0 and when == "before the save":
+                lose()
+            with pytest.raises(CheckpointError, match="taken over by another job: process 99 on elsewhere"):
+                store.save(make_state(10))
+
+    if when == "during the write":
+        monkeypatch.setattr(commit, "boundary", lose)
+    run(2, program)
+    left = {"lease.json"} if when == "before the save" else {"lease.json", "generations/step-00000010/rank-0000.h5"}
+    assert set(contents(tmp_path)) == left  # and what is not ours any more we do not clean either
+
+
+def test_a_lease_that_somebody_removed_is_lost_too(tmp_path, make_state):
+    with Store(tmp_path, Alone()) as store:
+        (tmp_path / "lease.json").unlink()
+        with pytest.raises(CheckpointError, match="taken over"):
+            store.save(make_state(10))

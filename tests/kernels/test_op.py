@@ -1,0 +1,151 @@
+"""What an Op checks before any kernel runs, and what it counts."""
+
+import numpy as np
+import pytest
+
+from shoal.core.errors import PlatformError, UsageError
+from shoal.core.shape import Window
+from shoal.kernels import ops, registry
+from shoal.kernels.op import Like, Op
+from shoal.kernels.pool import Pool
+
+EVERY = [op for op in vars(ops).values() if isinstance(op, Op)]
+F4 = np.dtype(np.float32)
+
+
+def ones(*shape, dtype=np.float32):
+    return np.ones(shape, dtype)
+
+
+# ---------------------------------------------------------------------------------------------------- checks
+
+
+def test_a_strided_array_is_rejected_with_its_strides():
+    with pytest.raises(UsageError, match=r"relu: x of shape \(4, 4\) has strides \(32, 4\), which is not contiguous"):
+        ops.relu(ones(4, 8)[:, :4])
+
+
+def test_a_strided_hyper_parameter_is_rejected_too():
+    with pytest.raises(UsageError, match=r"gemm: bias of shape \(3,\) has strides \(8,\)"):
+        ops.gemm(ones(2, 4), ones(4, 3), bias=ones(6)[::2])
+
+
+def test_mixed_dtypes_are_rejected():
+    with pytest.raises(UsageError, match="relu_dx: dy is float32 but y is float64"):
+        ops.relu_dx(ones(3), ones(3, dtype=np.float64))
+
+
+def test_half_precision_is_rejected():
+    with pytest.raises(UsageError, match="relu: x is float16"):
+        ops.relu(ones(3, dtype=np.float16))
+
+
+@pytest.mark.parametrize(
+    "out",
+    [np.empty((2, 4), np.float32), np.empty((2, 3), np.float64), np.empty((3, 2), np.float32).T],
+    ids=["shape", "dtype", "strides"],
+)
+def test_a_wrong_out_is_rejected(out):
+    with pytest.raises(UsageError, match=r"relu: out is .* the result is a contiguous float32\(2, 3\)"):
+        ops.relu(ones(2, 3), out=out)
+
+
+def test_accumulate_without_out_is_rejected():
+    with pytest.raises(UsageError, match="accumulate=True adds into out="):
+        ops.column_sum(ones(2, 3), accumulate=True)
+
+
+def test_shapes_that_break_the_rule_are_rejected():
+    with pytest.raises(UsageError, match=r"relu_dx: dy \(3,\), y \(4,\)"):
+        ops.relu_dx(ones(3), ones(4))
+
+
+def test_the_reference_is_checked_as_well():
+    with pytest.raises(UsageError, match="not contiguous"):
+        ops.relu.reference(ones(4, 8)[:, :4])
+
+
+# ---------------------------------------------------------------------------------------------------- registry
+
+
+def test_every_op_has_a_row_and_every_row_an_op():
+    assert {op.name for op in EVERY} == set(registry.KERNELS) == set(registry.FILES)
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("op", EVERY, ids=lambda op: op.name)
+def test_every_row_leads_to_a_kernel(op, backend):
+    assert callable(registry.find(op.name, backend))
+
+
+def test_a_missing_kernel_names_the_file_to_write():
+    with pytest.raises(PlatformError, match="op relu has no gpu kernel") as caught:
+        ops.relu(ones(3), backend="gpu")
+    assert caught.value.code == 3
+    assert "kernels/gpu/activation.py:relu" in caught.value.cure
+
+
+def test_an_unknown_backend_names_those_there_are():
+    with pytest.raises(UsageError, match='backend "numba" is not known') as caught:
+        ops.relu(ones(3), backend="numba")
+    assert "reference, cpu, gpu" in caught.value.cure
+
+
+# ---------------------------------------------------------------------------------------------------- results
+
+
+def test_results_go_into_out_and_otherwise_come_from_the_pool():
+    x, y, pool = ones(2, 3), np.empty((2, 3), np.float32), Pool()
+    assert ops.relu(x, out=y) is y
+    ops.relu(x, pool=pool)
+    assert pool.misses == 1
+    ops.relu(x, pool=pool)
+    assert pool.misses == 1
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_updates_overwrite_their_arguments_and_return_nothing(backend):
+    w, v, nowhere = ones(2), ones(2), np.zeros((0, 2), np.int64)
+    assert ops.momentum(w, ones(2), v, nowhere, lr=1.0, momentum=1.0, backend=backend) is None
+    assert (w.tolist(), v.tolist()) == ([-1, -1], [2, 2])
+
+
+def test_the_definition_overwrites_nothing():
+    w = ones(2)
+    assert ops.sgd.reference(w, ones(2), np.zeros((0, 2), np.int64), lr=1.0).tolist() == [0, 0]
+    assert w.tolist() == [1, 1]
+
+
+def test_shapes_are_known_without_arrays():
+    x = Like((8, 28, 28, 32), F4)
+    y, argmax = ops.max_pool2d.outputs(x, Window.of(2, 2))
+    assert y == Like((8, 14, 14, 32), F4) and argmax == Like((8, 14, 14, 32), np.dtype(np.int32))
+
+
+NOWHERE = Like((0, 2), np.dtype(np.int64))
+LABELS = Like((4,), np.dtype(np.int64))
+COUNTS = [  # op, arguments, hyper-parameters, flops, compulsory bytes
+    (ops.gemm, [Like((2, 3), F4), Like((3, 5), F4)], {}, 2 * 2 * 3 * 5, 4 * (6 + 15 + 10)),
+    (ops.gemm, [Like((3, 2), F4), Like((3, 5), F4)], {"trans_a": True}, 2 * 2 * 3 * 5, 4 * (6 + 15 + 10)),
+    (ops.gemm, [Like((2, 3), F4), Like((3, 5), F4)], {"bias": Like((5,), F4)}, 2 * 2 * 3 * 5, 4 * (6 + 15 + 5 + 10)),
+    (
+        ops.conv2d,
+        [Like((2, 5, 5, 4), F4), Like((6, 3, 3, 2), F4), Window.of(3, 2, 1)],
+        {"groups": 2},
+        2 * (2 * 3 * 3 * 6) * (3 * 3 * 2),
+        4 * (2 * 5 * 5 * 4 + 6 * 3 * 3 * 2 + 2 * 3 * 3 * 6),
+    ),
+    (ops.relu, [Like((6, 7), F4)], {}, 42, 2 * 4 * 42),
+    (ops.relu_dx, [Like((6, 7), F4)] * 2, {}, 42, 3 * 4 * 42),
+    (ops.max_pool2d, [Like((1, 4, 4, 3), F4), Window.of(2, 2)], {}, 4 * 12, 4 * (48 + 12 + 12)),
+    (ops.cross_entropy, [Like((4, 10), F4), LABELS], {}, 5 * 40, 4 * (40 + 4 + 40) + 8 * 4),
+    (ops.sgd, [Like((100,), F4)] * 2 + [NOWHERE], {"lr": 0.1}, 400, 4 * 300),
+    (ops.momentum, [Like((100,), F4)] * 3 + [NOWHERE], {"lr": 0.1, "momentum": 0.9}, 600, 4 * 500),
+    (ops.ordered_sum, [Like((4, 100), F4)], {}, 400, 4 * 500),
+]
+
+
+@pytest.mark.parametrize(("op", "arrays", "hyper", "flops", "nbytes"), COUNTS, ids=lambda v: getattr(v, "name", ""))
+def test_flops_and_compulsory_bytes(op, arrays, hyper, flops, nbytes):
+    assert op.flops(*arrays, **hyper) == flops
+    assert op.bytes(*arrays, **hyper) == nbytes

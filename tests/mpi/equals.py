@@ -1,0 +1,163 @@
+"""The same training twice: by a loop that knows no ranks, and by a strategy on any communicator.
+
+The loop is written out from Module, Arena and Optimizer alone, so that it shares nothing with the strategies it judges.
+Started by mpirun, this file trains every CASE on its ranks; rank 0 saves the weights, and prints the ranks' digests.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+
+from shoal.core.context import Context
+from shoal.core.partition import Partition
+from shoal.mpi.communicator import Communicator
+from shoal.mpi.data_parallel import DataParallel
+from shoal.nn import Arena, CrossEntropy, Layout, Sequential
+from shoal.nn.models import digits_cnn, lenet, mlp
+from shoal.optim import SGD
+
+BACKEND = "cpu"
+SEED, STEPS = 5, 20
+MODELS: dict[str, tuple[Callable[[], Sequential], tuple[int, ...]]] = {
+    "mlp": (lambda: mlp(dropout=0.1), (28, 28, 1)),
+    "lenet": (lenet, (28, 28, 1)),
+    "digits-cnn": (digits_cnn, (8, 8, 1)),
+    "digits-cnn without dropout": (lambda: digits_cnn(dropout=0.0), (8, 8, 1)),
+}
+OPTIMIZERS = {
+    "sgd": SGD(0.05, weight_decay=1e-3),
+    "momentum": SGD(0.02, momentum=0.9, nesterov=True, weight_decay=1e-3),
+}
+Shares = tuple[float, ...]
+SHARES: dict[int, list[Shares]] = {
+    1: [(1,)],
+    2: [(1, 1), (3, 1)],
+    3: [(1, 1, 1), (2, 0, 1)],
+    4: [(1, 1, 1, 1), (4, 1, 0, 2)],
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    model: str
+    optimizer: str
+    shares: Shares
+
+    def __str__(self) -> str:
+        return f"{self.model}-{self.optimizer}-{':'.join(map(str, self.shares))}"
+
+
+def cases(ranks: int) -> list[Case]:
+    """Both optimizers on mlp, momentum on lenet, everything on digits-cnn; equal and unequal shares."""
+    equal, unequal = SHARES[ranks][0], SHARES[ranks][-1]
+    large = [Case("mlp", "sgd", unequal), Case("mlp", "momentum", equal), Case("lenet", "momentum", unequal)]
+    return large + [Case("digits-cnn", o, s) for o in OPTIMIZERS for s in SHARES[ranks]]
+
+
+@cache
+def samples(model: str, dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """19 samples: batches of 8, 8 and a ragged 3."""
+    rng = np.random.default_rng(11)
+    x = rng.standard_normal((19, *MODELS[model][1])).astype(dtype)
+    return x, rng.integers(0, 10, 19)
+
+
+def fetching(model: str, dtype: str) -> Callable[[np.ndarray], tuple[Any, Any]]:
+    x, labels = samples(model, dtype)
+    return lambda indices: (x[indices], labels[indices])
+
+
+def batches(steps: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(3)
+    found: list[np.ndarray] = []
+    while len(found) < steps:
+        order = rng.permutation(19)
+        found += [order[:8], order[8:16], order[16:]]
+    return found[:steps]
+
+
+@dataclass
+class Trained:
+    weights: np.ndarray
+    gradients: np.ndarray
+    losses: list[float]
+    right: list[int]
+
+
+@cache
+def serial(model: str, optimizer: str, dtype: str = "float64", steps: int = STEPS) -> Trained:
+    """The definition: forward, loss, backward, update."""
+    build, shape = MODELS[model]
+    network, rule, fetch = build(), OPTIMIZERS[optimizer], fetching(model, dtype)
+    w = Arena(Layout(network.specs(shape)), dtype).initialise(SEED, BACKEND)
+    g, slots = w.like(), {slot: w.like() for slot in rule.slots}
+    losses, right = [], []
+    for step, batch in enumerate(batches(steps)):
+        x, labels = fetch(batch)
+        ctx = Context(training=True, step=step, seed=SEED, samples=batch.astype(np.int64), backend=BACKEND)
+        z, saved = network.forward(w.views, x, ctx)
+        loss, hits, dz = CrossEntropy()(z, labels, 1 / len(batch), ctx)
+        g.flat[:] = 0
+        network.backward(w.views, g.views, saved, dz, ctx)
+        rule.update(w, g, slots, step, BACKEND)
+        losses.append(loss / len(batch))
+        right.append(hits)
+    return Trained(w.flat, g.flat, losses, right)
+
+
+def strategy(c: Communicator, case: Case, dtype: str = "float64", **settings: Any) -> DataParallel:
+    build, shape = MODELS[case.model]
+    settings = {"backend": BACKEND, "bucket_bytes": 1 << 16, **settings}
+    partition = Partition.of(case.shares, c.size)
+    fetch = fetching(case.model, dtype)
+    rule = OPTIMIZERS[case.optimizer]
+    return DataParallel(build(), rule, c, partition, shape=shape, fetch=fetch, seed=SEED, dtype=dtype, **settings)
+
+
+def trained(c: Communicator, case: Case, dtype: str = "float64", steps: int = STEPS, **settings: Any) -> Trained:
+    """The same training by DataParallel."""
+    trainer = strategy(c, case, dtype, **settings)
+    reports = [report for batch in batches(steps) for report in trainer.feed(batch)]
+    assert [(r.step, r.samples) for r in reports] == [(i, len(b)) for i, b in enumerate(batches(steps))]
+    losses, right = [r.loss for r in reports], [r.right for r in reports]
+    return Trained(trainer.weights.flat, trainer.gradients.flat, losses, right)
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> float:
+    """|a - b| / |b|."""
+    return float(np.linalg.norm((a - b).astype(np.float64)) / np.linalg.norm(b.astype(np.float64)))
+
+
+def digest(result: Trained) -> str:
+    """Of everything that must be the same to the bit on all ranks."""
+    facts = json.dumps([result.losses, result.right]).encode()
+    return blake2b(result.weights.tobytes() + result.gradients.tobytes() + facts, digest_size=8).hexdigest()
+
+
+def main(folder: str) -> None:
+    from shoal.kernels.cpu.threads import cap, set_threads
+    from shoal.mpi.agreement import threads
+    from shoal.mpi.start import connect
+
+    c = connect(deadline=300, backend=BACKEND)
+    set_threads(min(threads(c), cap()))
+    digests = {}
+    for case in cases(c.size):
+        result = trained(c, case)
+        digests[str(case)] = c.allgather_obj(digest(result), "digests")
+        if c.rank == 0:
+            np.savez(f"{folder}/{case}.npz", weights=result.weights, losses=result.losses, right=result.right)
+    if c.rank == 0:
+        sys.stdout.write(json.dumps(digests) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,129 @@
+"""The configuration as a user meets it: presets, overrides, and the words of every mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shoal.core.errors import UsageError
+from shoal.nn.models import MODELS
+from shoal.train import tables
+from shoal.train.config import Config, load, presets
+
+
+def test_a_preset_is_the_defaults_and_what_it_says() -> None:
+    config = load("lenet-fashion")
+    assert (config.model.name, config.data.source, config.train.batch) == ("lenet", "fashion", 128)
+    assert config.parallel == Config().parallel
+    assert config.run.folder == "runs/lenet-fashion"
+
+
+@pytest.mark.parametrize("name", presets())
+def test_every_preset_can_be_read_and_names_a_model_that_exists(name: str) -> None:
+    assert load(name).model.name in MODELS
+
+
+def test_overrides_are_read_by_the_type_of_their_field() -> None:
+    config = load(
+        "digits-cnn",
+        [
+            "optim.lr=.5",
+            "optim.nesterov=TRUE",
+            "train.epochs=7",
+            "parallel.shares=3,1",
+            "parallel.deadline=2",
+            "run.folder=a = b",
+        ],
+    )
+    assert (config.optim.lr, config.optim.nesterov, config.train.epochs) == (0.5, True, 7)
+    assert config.parallel.shares == (3.0, 1.0)
+    assert isinstance(config.parallel.deadline, float)
+    assert config.run.folder == "a = b"
+
+
+def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    config = load("mlp-fashion", ["data.path=/a/\"b\"\\c é", "parallel.shares=[1, 2.5]", "optim.lr=1e-5"])
+    file.write_text(tables.write(config), encoding="utf-8")
+    assert load(str(file)) == config
+
+
+def test_a_file_runs_under_its_own_name(tmp_path: Path) -> None:
+    file = tmp_path / "trial.toml"
+    file.write_text("[train]\nepochs = 3\n")
+    assert load(str(file)).run.folder == "runs/trial"
+    assert load(str(file)).train.epochs == 3
+
+
+def test_flat_names_every_key_once() -> None:
+    assert list(tables.flat(Config())) == list(tables.keys(Config))
+
+
+MISTAKES = {
+    "optim.momentun=0.9": ("optim.momentun is not a key of the configuration", 'did you mean "optim.momentum"?'),
+    "lr=0.1": ("lr is not a key of the configuration", 'did you mean "optim.lr"?'),
+    "trian.batch=3": ("trian.batch is not a key of the configuration", 'did you mean "train.batch"?'),
+    "train.epochs=ten": ("train.epochs = 'ten' is not an integer", "give train.epochs as an integer"),
+    "train.epochs=1.5": ("train.epochs = '1.5' is not an integer", "give train.epochs as an integer"),
+    "optim.lr=fast": ("optim.lr = 'fast' is not a number", "give optim.lr as a number"),
+    "optim.nesterov=1": ("optim.nesterov = '1' is not true or false", "give optim.nesterov as true or false"),
+    "parallel.shares=a,b": (
+        "parallel.shares = 'a,b' is not a list of numbers",
+        "give parallel.shares as a list of numbers",
+    ),
+    "train.dtype=half": (
+        "train.dtype = 'half' is not one of \"float32\", \"float64\"",
+        'give train.dtype as one of "float32", "float64"',
+    ),
+    "train.batch=0": ("train.batch = 0 must be at least 1", "the default is 64"),
+    "train.batch=-64": ("train.batch = -64 must be at least 1", "the default is 64"),
+    "optim.lr=nan": ("optim.lr = nan must be at least 0", "the default is 0.1"),
+    "verbose": ('"verbose" is not of the form section.key=value', "for example optim.lr=0.05"),
+}
+
+
+@pytest.mark.parametrize("setting", MISTAKES)
+def test_a_mistake_in_an_override_is_named(setting: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load("digits-cnn", [setting])
+    assert (caught.value.problem, caught.value.cure) == MISTAKES[setting]
+
+
+FILES = {
+    "[train]\nepochs = true\n": "train.epochs = True is not an integer",
+    "[train]\nepochs = 1.0\n": "train.epochs = 1.0 is not an integer",
+    '[optim]\nlr = "0.1"\n': "optim.lr = '0.1' is not a number",
+    "[optim]\nlearning_rate = 1\n": "optim.learning_rate is not a key of the configuration",
+    "[parallel]\nshares = [1, true]\n": "parallel.shares = [1, True] is not a list of numbers",
+    "[parallel]\nshares = 3\n": "parallel.shares = 3 is not a list of numbers",
+    "train = 3\n": "train = 3 is not a table",
+}
+
+
+@pytest.mark.parametrize("text", FILES)
+def test_a_mistake_in_a_file_is_named(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "x.toml"
+    file.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load(str(file))
+    assert caught.value.problem == FILES[text]
+
+
+def test_a_broken_file_is_named_with_the_place(tmp_path: Path) -> None:
+    file = tmp_path / "x.toml"
+    file.write_text("[train\n")
+    with pytest.raises(UsageError, match=r"x\.toml is not TOML.*line 1"):
+        load(str(file))
+
+
+def test_an_unknown_preset_names_the_nearest() -> None:
+    with pytest.raises(UsageError) as caught:
+        load("lenet-digit")
+    assert caught.value.problem == 'there is no preset "lenet-digit"'
+    assert caught.value.cure.startswith('did you mean "lenet-digits"? (presets: digits-cnn, ')
+
+
+def test_a_missing_file_is_not_taken_for_a_preset() -> None:
+    with pytest.raises(UsageError, match=r"there is no file digits-cnn\.toml"):
+        load("digits-cnn.toml")

@@ -1,0 +1,114 @@
+"""`--dry-run`: what a configuration means, found without training: blocks, shares, memory, messages.
+
+Memory is an estimate of what grows with the network: the arenas (weights, gradients, one per optimizer slot), and for a
+rank's share of a batch every block's output, kept for backward, and its gradient. Messages are exact: the buckets that
+will leave, and the sum of loss and hits, each by the rule of the reduction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..core.partition import Partition
+from ..core.shape import Shape, prod
+from ..mpi.allreduce import slices
+from ..mpi.buckets import cut
+from ..nn import models
+from ..nn.arena import Layout
+from ..nn.sequential import Sequential
+from .build import bucket_bytes, optimizer
+from .config import Config
+from .data import open_dataset
+from .sampler import Sampler
+from .summary import size
+from .terminal import console
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of the model: what it is, the shape of one sample behind it, its parameters."""
+
+    name: str
+    shape: Shape
+    parameters: int
+
+
+@dataclass(frozen=True)
+class RankPlan:
+    """One rank: its samples of a full batch, the bytes it needs, what it sends in a step."""
+
+    samples: int
+    arenas: int
+    activations: int
+    messages: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole of a dry run."""
+
+    blocks: list[Block]
+    ranks: list[RankPlan]
+    steps_per_epoch: int
+
+
+def plan(config: Config, ranks: int) -> Plan:
+    """What `ranks` ranks would do, or more where parallel.shares names more: a large job can be looked at anywhere."""
+    ranks = max(ranks, len(config.parallel.shares))
+    dataset = open_dataset(config.data, config.train.dtype)
+    sampler = Sampler(len(dataset.train), config.train.batch, config.train.seed, config.train.backend)
+    model = models.build(config.model.name, dataset.shape, dataset.classes)
+    layout = Layout(model.specs(dataset.shape))
+    itemsize = np.dtype(config.train.dtype).itemsize
+    arenas = (2 + len(optimizer(config.optim).slots)) * layout.size * itemsize
+    blocks = _blocks(model, dataset.shape)
+    per_sample = (prod(dataset.shape) + 2 * sum(prod(block.shape) for block in blocks)) * itemsize
+    pieces = [bucket.stop - bucket.start for bucket in cut(layout, bucket_bytes(config) // itemsize)]
+    shares = Partition.of(config.parallel.shares, ranks).counts(sampler.batch)
+    plans = [
+        RankPlan(share, arenas, share * per_sample, *_sent(config, pieces, itemsize, rank, ranks))
+        for rank, share in enumerate(shares)
+    ]
+    return Plan(blocks, plans, len(sampler))
+
+
+def _blocks(model: Sequential, shape: Shape) -> list[Block]:
+    blocks = []
+    for block in model.blocks:
+        parameters = sum(spec.size for spec in block.specs(shape) if spec.alias_of is None)
+        shape = block.out_shape(shape)
+        blocks.append(Block(type(block).__name__, shape, parameters))
+    return blocks
+
+
+def _sent(config: Config, pieces: list[int], itemsize: int, rank: int, ranks: int) -> tuple[int, int]:
+    """(messages, bytes) that one rank sends in one step."""
+    sums = [(n, itemsize) for n in pieces] + [(2, 8)]  # loss and hits, float64
+    if ranks == 1:
+        return 0, 0
+    if config.parallel.reduction == "mpi":
+        return len(sums), sum(n * width for n, width in sums)
+    sent = 0
+    for n, width in sums:
+        start, stop = slices(n, ranks)[rank]
+        sent += width * (n - (stop - start) + (ranks - 1) * (stop - start))
+    return 2 * (ranks - 1) * len(sums), sent
+
+
+def show(config: Config, what: Plan) -> None:
+    """The plan on stdout, as two tables."""
+    from rich.table import Table
+
+    blocks = Table("block", "kind", "output of one sample", "parameters", title=f"{config.model.name}")
+    for i, block in enumerate(what.blocks):
+        blocks.add_row(str(i), block.name, " x ".join(map(str, block.shape)), f"{block.parameters:,}")
+    blocks.add_row("", "", "", f"{sum(block.parameters for block in what.blocks):,}")
+    title = f"each step; {what.steps_per_epoch} steps an epoch, {config.train.epochs} epochs"
+    ranks = Table("rank", "samples", "arenas", "activations", "messages", "bytes sent", title=title)
+    for rank, one in enumerate(what.ranks):
+        memory = (size(one.arenas), size(one.activations))
+        ranks.add_row(str(rank), str(one.samples), *memory, str(one.messages), size(one.bytes))
+    console().print(blocks, ranks)
