@@ -1,54 +1,83 @@
 """Prints GFLOP/s of products and convolutions and the fraction of the multiply-add limit, measured alternately.
 
-python bench/fractions.py [--threads N] [--dtype float64]
+python bench/fractions.py [--threads N] [--dtype float64] [--json bench/results/FILE.json]
+
+Fractions count: each round times the kernel and the limit one after the other, so a slow moment of a shared machine slows
+both. Printed is the median over the rounds, with the lowest and the highest.
 """
 
 import argparse
+import json
+import platform
+import statistics
 import time
+from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 from bench_conv2d import LAYERS, calls
 from bench_gemm import operands
 
 from shoal.kernels import ops
-from shoal.kernels.cpu import limits, threads
+from shoal.kernels.cpu import compile, limits, threads
 from shoal.kernels.pool import Pool
 
-ROUNDS = 7
+ROUNDS = 15
+SHAPES = [(64, 64, 64), (512, 512, 512), (1024, 1024, 1024), (128, 512, 3136)]
 
 
 def fraction(run, flops, dtype):
-    """(GFLOP/s, fraction of the limit): the best of some rounds of either, taken in turn."""
+    """Medians of GFLOP/s and of the fraction of the limit, and the fraction's extremes."""
     run()
-    best, limit = 0.0, 0.0
+    rates, fractions = [], []
     for _ in range(ROUNDS):
         start = time.perf_counter()
         run()
-        best = max(best, flops / (time.perf_counter() - start) / 1e9)
-        limit = max(limit, limits.fma_gflops(dtype, seconds=0.01))
-    return best, best / limit
+        rates.append(flops / (time.perf_counter() - start) / 1e9)
+        fractions.append(rates[-1] / limits.fma_gflops(dtype, seconds=0.01))
+    return {
+        "gflops": round(statistics.median(rates), 1),
+        "fraction": round(statistics.median(fractions), 3),
+        "lowest": round(min(fractions), 3),
+        "highest": round(max(fractions), 3),
+    }
+
+
+def cases(dtype):
+    """(name, run, flops) of every case."""
+    pool = Pool()
+    for shape in SHAPES:
+        for transposes in ("NN", "NT", "TN", "TT"):
+            how = {"trans_a": transposes[0] == "T", "trans_b": transposes[1] == "T"}
+            a, b = operands(*shape, **how, dtype=dtype)
+            c = np.empty(shape[:2], dtype)
+            run = lambda a=a, b=b, c=c, how=how: ops.gemm(a, b, out=c, pool=pool, **how)  # noqa: E731
+            yield f"gemm {'x'.join(map(str, shape))} {transposes}", run, ops.gemm.flops(a, b, **how)
+    for layer in LAYERS:
+        for which, (run, flops) in calls(layer, dtype).items():
+            yield f"{layer} {which}", run, flops
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     threads.set_threads(options.threads)
-    dtype, pool = np.dtype(options.dtype).type, Pool()
-    print(f"{options.threads} thread(s), {options.dtype}, limit {limits.fma_gflops(dtype):.1f} GFLOP/s")
-    for shape in [(64, 64, 64), (512, 512, 512), (1024, 1024, 1024), (128, 512, 3136)]:
-        for transposes in ("NN", "NT", "TN", "TT"):
-            how = {"trans_a": transposes[0] == "T", "trans_b": transposes[1] == "T"}
-            a, b = operands(*shape, **how, dtype=dtype)
-            c = np.empty(shape[:2], dtype)
-            flops = ops.gemm.flops(a, b, **how)
-            rate = fraction(lambda a=a, b=b, c=c, how=how: ops.gemm(a, b, out=c, pool=pool, **how), flops, dtype)
-            print(f"gemm {shape!s:>18} {transposes:<8} {rate[0]:7.1f} GFLOP/s  {rate[1]:4.0%}")
-    for layer in LAYERS:
-        for which, (run, flops) in calls(layer, dtype).items():
-            rate = fraction(run, flops, dtype)
-            print(f"{layer:>23} {which:<8} {rate[0]:7.1f} GFLOP/s  {rate[1]:4.0%}")
+    dtype = np.dtype(options.dtype).type
+    limit = limits.fma_gflops(dtype)
+    print(f"{options.threads} thread(s), {options.dtype}, limit {limit:.1f} GFLOP/s")
+    results = {}
+    for name, run, flops in cases(dtype):
+        r = results[name] = fraction(run, flops, dtype)
+        print(f"{name:<28} {r['gflops']:7.1f} GFLOP/s  {r['fraction']:4.0%}  ({r['lowest']:.0%} .. {r['highest']:.0%})")
+    if options.json:
+        machine = {"cpu": compile.target()[0], "cores": threads.cap(), "python": platform.python_version()}
+        versions = {package: version(package) for package in ("numpy", "numba", "llvmlite")}
+        setting = {"threads": options.threads, "dtype": options.dtype, "rounds": ROUNDS, "limit_gflops": round(limit, 1)}
+        record = {"machine": machine, "versions": versions, "setting": setting, "results": results}
+        options.json.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

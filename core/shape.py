@@ -23,6 +23,11 @@ def pair(value: int | Pair) -> Pair:
     return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
 
 
+def halves(total: int) -> Pair:
+    """(before, after) of a padding, the larger half after."""
+    return total // 2, total - total // 2
+
+
 @dataclass(frozen=True)
 class Window:
     """A window that slides over (H, W).
@@ -53,13 +58,14 @@ class Window:
             if stride != (1, 1):
                 raise UsageError(f'padding "same" needs stride 1, not {stride}', "give the padding as numbers")
             totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
-            sides = tuple((t // 2, t - t // 2) for t in totals)
+            sides = (halves(totals[0]), halves(totals[1]))
         elif isinstance(padding, tuple) and isinstance(padding[0], tuple):
             sides = (pair(padding[0]), pair(padding[1]))
         elif isinstance(padding, str):
             raise UsageError(f'padding "{padding}" is not known', 'use a number, a pair, or "same"')
         else:
-            sides = tuple((p, p) for p in pair(padding))
+            vertical, horizontal = pair(padding)
+            sides = ((vertical, vertical), (horizontal, horizontal))
         if min(sides[0] + sides[1]) < 0:
             raise UsageError(f"padding {sides} must not be negative")
         return cls(kernel, stride, sides, dilation)

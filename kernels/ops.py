@@ -7,6 +7,7 @@ rows and columns, G groups; M N K for gemm. Channels last everywhere. Gradients 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,24 +20,25 @@ from .op import Like, op
 ACTIVATIONS = (None, "relu")
 
 
-def _need(true: bool, problem: str, cure: str = "") -> None:
+def _need(true: bool, problem: Callable[[], str], cure: str = "") -> None:
+    """Raises UsageError unless true; the words are only put together then (a dtype takes microseconds to print)."""
     if not true:
-        raise UsageError(problem, cure)
+        raise UsageError(problem(), cure)
 
 
 def _epilogue(name: str, bias: Any, activation: str | None, columns: int) -> None:
-    _need(activation in ACTIVATIONS, f"{name}: activation {activation!r} is not one of {ACTIVATIONS}")
-    _need(bias is None or bias.shape == (columns,), f"{name}: bias {getattr(bias, 'shape', ())} for {columns} columns")
+    _need(activation in ACTIVATIONS, lambda: f"{name}: activation {activation!r} is not one of {ACTIVATIONS}")
+    _need(bias is None or bias.shape == (columns,), lambda: f"{name}: bias {getattr(bias, 'shape', ())} for {columns} columns")
 
 
 # ---------------------------------------------------------------------------------------------------- GEMM
 
 
 def _mnk(a: Any, b: Any, trans_a: bool, trans_b: bool) -> tuple[int, int, int]:
-    _need(len(a.shape) == 2 and len(b.shape) == 2, f"gemm: a {a.shape} and b {b.shape} must be matrices")
+    _need(len(a.shape) == 2 and len(b.shape) == 2, lambda: f"gemm: a {a.shape} and b {b.shape} must be matrices")
     m, k = a.shape[::-1] if trans_a else a.shape
     k2, n = b.shape[::-1] if trans_b else b.shape
-    _need(k == k2, f"gemm: a is {m}x{k}, b is {k2}x{n} (after transposition): {k} is not {k2}")
+    _need(k == k2, lambda: f"gemm: a is {m}x{k}, b is {k2}x{n} (after transposition): {k} is not {k2}")
     return m, n, k
 
 
@@ -60,7 +62,7 @@ def gemm(
     """
     m, n, _ = _mnk(a, b, trans_a, trans_b)
     _epilogue("gemm", bias, activation, n)
-    _need(not (accumulate and activation), "gemm: an activation cannot be accumulated")
+    _need(not (accumulate and activation), lambda: "gemm: an activation cannot be accumulated")
     return (Like((m, n), a.dtype),)
 
 
@@ -79,11 +81,11 @@ def column_sum(x: Any, *, accumulate: bool = False) -> tuple[Like, ...]:
 
 
 def _conv2d_shapes(x: Shape, w: Shape, window: Window, groups: int) -> Shape:
-    _need(len(x) == 4 and len(w) == 4, f"conv2d: x {x} must be (N, H, W, C) and w {w} (K, R, S, C/G)")
-    _need(w[1:3] == window.kernel, f"conv2d: w {w} has a {w[1:3]} kernel, the window {window.kernel}")
+    _need(len(x) == 4 and len(w) == 4, lambda: f"conv2d: x {x} must be (N, H, W, C) and w {w} (K, R, S, C/G)")
+    _need(w[1:3] == window.kernel, lambda: f"conv2d: w {w} has a {w[1:3]} kernel, the window {window.kernel}")
     _need(
         groups >= 1 and x[3] == w[3] * groups and w[0] % groups == 0,
-        f"conv2d: {x[3]} input channels, {w[0]} output channels, {groups} groups and w {w} do not fit together",
+        lambda: f"conv2d: {x[3]} input channels, {w[0]} output channels, {groups} groups and w {w} do not fit together",
         "w is (K, R, S, C/G); C and K are multiples of the groups",
     )
     return (x[0], *window.out(x[1], x[2]), w[0])
@@ -119,7 +121,7 @@ def conv2d_dx(dy: Any, w: Any, window: Window, size: Pair, *, groups: int = 1) -
     """
     x = (dy.shape[0], *size, w.shape[3] * groups)
     expected = _conv2d_shapes(x, w.shape, window, groups)
-    _need(dy.shape == expected, f"conv2d_dx: dy {dy.shape}, but an input {x} gives {expected}")
+    _need(dy.shape == expected, lambda: f"conv2d_dx: dy {dy.shape}, but an input {x} gives {expected}")
     return (Like(x, dy.dtype),)
 
 
@@ -133,7 +135,7 @@ def conv2d_dw(x: Any, dy: Any, window: Window, *, groups: int = 1, accumulate: b
     """
     w = (dy.shape[3], *window.kernel, x.shape[3] // max(groups, 1))
     expected = _conv2d_shapes(x.shape, w, window, groups)
-    _need(dy.shape == expected, f"conv2d_dw: dy {dy.shape}, but x {x.shape} gives {expected}")
+    _need(dy.shape == expected, lambda: f"conv2d_dw: dy {dy.shape}, but x {x.shape} gives {expected}")
     return (Like(w, x.dtype),)
 
 
@@ -149,7 +151,7 @@ def relu(x: Any) -> tuple[Like, ...]:
 @op(flops=lambda dy, y: prod(dy.shape))
 def relu_dx(dy: Any, y: Any) -> tuple[Like, ...]:
     """Gradient of relu from its output: dx = dy where y > 0, else 0. out may be dy itself."""
-    _need(dy.shape == y.shape, f"relu_dx: dy {dy.shape}, y {y.shape}")
+    _need(dy.shape == y.shape, lambda: f"relu_dx: dy {dy.shape}, y {y.shape}")
     return (Like(dy.shape, dy.dtype),)
 
 
@@ -163,18 +165,18 @@ def max_pool2d(x: Any, window: Window) -> tuple[Like, ...]:
     Padding never wins (it counts as minus infinity). Among equal values the first in (r, s) order wins. A NaN wins.
     Every window must hold at least one real element, so padding is less than the window's span.
     """
-    _need(len(x.shape) == 4, f"max_pool2d: x {x.shape} must be (N, H, W, C)")
+    _need(len(x.shape) == 4, lambda: f"max_pool2d: x {x.shape} must be (N, H, W, C)")
     for k, d, sides in zip(window.kernel, window.dilation, window.padding, strict=True):
-        _need(
-            2 * max(sides) <= d * (k - 1) + 1,
-            f"max_pool2d: padding {sides} is more than half of the window's span {d * (k - 1) + 1}",
-        )
+        span = d * (k - 1) + 1
+        if 2 * max(sides) > span:
+            raise UsageError(f"max_pool2d: padding {sides} is more than half of the window's span {span}")
     shape = (x.shape[0], *window.out(*x.shape[1:3]), x.shape[3])
     for n, k, s, d, (before, _), out in zip(
         x.shape[1:3], window.kernel, window.stride, window.dilation, window.padding, shape[1:3], strict=True
     ):
         real = n >= d or all(any(0 <= s * p - before + d * r < n for r in range(k)) for p in range(out))
-        _need(real, f"max_pool2d: dilation {d} steps over an input of {n}: a window would hold padding only")
+        if not real:
+            raise UsageError(f"max_pool2d: dilation {d} steps over an input of {n}: a window would hold padding only")
     return Like(shape, x.dtype), Like(shape, np.dtype(np.int32))
 
 
@@ -184,8 +186,8 @@ def max_pool2d_dx(dy: Any, argmax: Any, size: Pair) -> tuple[Like, ...]:
 
     dy: (N, P, Q, C)   argmax: (N, P, Q, C) int32   size: (H, W)   ->   dx: (N, H, W, C)
     """
-    _need(dy.shape == argmax.shape, f"max_pool2d_dx: dy {dy.shape}, argmax {argmax.shape}")
-    _need(argmax.dtype == np.int32, f"max_pool2d_dx: argmax is {argmax.dtype}, not int32")
+    _need(dy.shape == argmax.shape, lambda: f"max_pool2d_dx: dy {dy.shape}, argmax {argmax.shape}")
+    _need(argmax.dtype == np.int32, lambda: f"max_pool2d_dx: argmax is {argmax.dtype}, not int32")
     return (Like((dy.shape[0], *size, dy.shape[3]), dy.dtype),)
 
 
@@ -201,10 +203,10 @@ def cross_entropy(logits: Any, labels: Any, *, scale: float = 1.0) -> tuple[Like
 
     logits z: (N, K)   labels: (N,) int64 in [0, K)   ->   loss: (N,), dz: (N, K).   Stable: the row maximum is subtracted.
     """
-    _need(len(logits.shape) == 2, f"cross_entropy: logits {logits.shape} must be (N, K)")
+    _need(len(logits.shape) == 2, lambda: f"cross_entropy: logits {logits.shape} must be (N, K)")
     _need(
         labels.shape == logits.shape[:1] and labels.dtype == np.int64,
-        f"cross_entropy: labels {labels.dtype}{labels.shape} for logits {logits.shape}; need int64 ({logits.shape[0]},)",
+        lambda: f"cross_entropy: labels {labels.dtype}{labels.shape} for logits {logits.shape}; need int64 ({logits.shape[0]},)",
     )
     return Like(labels.shape, logits.dtype), Like(logits.shape, logits.dtype)
 
@@ -221,8 +223,8 @@ def random_bits(samples: Any, key: Key, step: int, elements: int) -> tuple[Like,
     samples: (N,) int64 in [0, 2^32)   key: two 32-bit words (core.random.key)   ->   bits: (N, elements) uint32
     After Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3" (10.1145/2063384.2063405).
     """
-    _need(samples.dtype == np.int64 and len(samples.shape) == 1, f"random_bits: samples {samples.dtype}{samples.shape}")
-    _need(0 <= elements <= 2**34 and step >= 0, f"random_bits: {elements} elements, step {step}")
+    _need(samples.dtype == np.int64 and len(samples.shape) == 1, lambda: f"random_bits: samples {samples.dtype}{samples.shape}")
+    _need(0 <= elements <= 2**34 and step >= 0, lambda: f"random_bits: {elements} elements, step {step}")
     return (Like((samples.shape[0], elements), np.dtype(np.uint32)),)
 
 
@@ -238,18 +240,18 @@ def dropout(
     x.shape[1:] at `origin` of `whole` drops what the whole would (default: x is whole).
     x: (N, ...)   samples: (N,) int64   ->   y: (N, ...).   After Srivastava et al. 2014, "Dropout" (JMLR 15).
     """
-    _need(0 <= rate < 1, f"dropout: rate {rate} is not in [0, 1)")
-    _need(samples.shape == x.shape[:1] and samples.dtype == np.int64, f"dropout: samples {samples.shape} for x {x.shape}")
+    _need(0 <= rate < 1, lambda: f"dropout: rate {rate} is not in [0, 1)")
+    _need(samples.shape == x.shape[:1] and samples.dtype == np.int64, lambda: f"dropout: samples {samples.shape} for x {x.shape}")
     _slice("dropout", x.shape[1:], origin, whole)
     return (Like(x.shape, x.dtype),)
 
 
 def _slice(name: str, shape: Shape, origin: Shape, whole: Shape) -> None:
-    _need(bool(origin) == bool(whole), f"{name}: origin {origin} and whole {whole} go together")
+    _need(bool(origin) == bool(whole), lambda: f"{name}: origin {origin} and whole {whole} go together")
     if whole:
         fits = len(whole) == len(origin) == len(shape)
         fits = fits and all(o + n <= w for o, n, w in zip(origin, shape, whole, strict=True))
-        _need(fits, f"{name}: a slice {shape} at {origin} leaves {whole}")
+        _need(fits, lambda: f"{name}: a slice {shape} at {origin} leaves {whole}")
 
 
 @op(flops=lambda x, **_: prod(x.shape), updates=("x",))
@@ -284,7 +286,7 @@ def fill_normal(x: Any, *, key: Key, deviation: float, origin: Shape = (), whole
 
 def _flat(name: str, *arrays: Any) -> None:
     shapes = [a.shape for a in arrays]
-    _need(len(set(shapes)) == 1 and len(shapes[0]) == 1, f"{name}: buffers {shapes} must be flat and of one length")
+    _need(len(set(shapes)) == 1 and len(shapes[0]) == 1, lambda: f"{name}: buffers {shapes} must be flat and of one length")
 
 
 @op(flops=lambda w, g, decay, **_: 4 * prod(w.shape), updates=("w",))
@@ -297,7 +299,7 @@ def sgd(w: Any, g: Any, decay: Any, *, lr: float, weight_decay: float = 0.0) -> 
     After Robbins and Monro 1951, "A stochastic approximation method".
     """
     _flat("sgd", w, g)
-    _need(decay.shape[1:] == (2,) and decay.dtype == np.int64, f"sgd: decay {decay.dtype}{decay.shape}; need int64 (k, 2)")
+    _need(decay.shape[1:] == (2,) and decay.dtype == np.int64, lambda: f"sgd: decay {decay.dtype}{decay.shape}; need int64 (k, 2)")
     return ()
 
 
@@ -325,7 +327,7 @@ def momentum(
     and momentum in deep learning"; lr stands outside the velocity, so the two forms differ when lr changes.
     """
     _flat("momentum", w, g, v)
-    _need(decay.shape[1:] == (2,) and decay.dtype == np.int64, f"momentum: decay {decay.dtype}{decay.shape}")
+    _need(decay.shape[1:] == (2,) and decay.dtype == np.int64, lambda: f"momentum: decay {decay.dtype}{decay.shape}")
     return ()
 
 
@@ -335,5 +337,5 @@ def ordered_sum(parts: Any) -> tuple[Like, ...]:
 
     parts: (P, n) -> y: (n,)
     """
-    _need(len(parts.shape) == 2 and parts.shape[0] >= 1, f"ordered_sum: parts {parts.shape} must be (P, n)")
+    _need(len(parts.shape) == 2 and parts.shape[0] >= 1, lambda: f"ordered_sum: parts {parts.shape} must be (P, n)")
     return (Like(parts.shape[1:], parts.dtype),)

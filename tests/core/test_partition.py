@@ -1,5 +1,7 @@
 """Shares of a batch: exact, ragged or not, the same on every rank."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,7 +42,7 @@ def test_bounds_tile_the_batch(shares: list, total: int) -> None:
     partition = Partition(tuple(shares))
     bounds = [partition.bounds(total, rank) for rank in range(len(shares))]
     assert bounds[0][0] == 0 and bounds[-1][1] == total
-    assert all(a[1] == b[0] for a, b in zip(bounds, bounds[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in pairwise(bounds))
 
 
 def test_no_shares_means_equal() -> None:

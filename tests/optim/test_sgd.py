@@ -17,7 +17,10 @@ GOLDEN = [
 ]
 
 
-def run(optimizer, stream=STREAM, backend="cpu", specs=(Spec("w", (1,), Init("ones")),)):
+ONE = (Spec("w", (1,), Init("ones")),)
+
+
+def run(optimizer, stream=STREAM, backend="cpu", specs=ONE):
     w = Arena(Layout(specs), np.float64).initialise(0, "reference")
     state = {slot: w.like() for slot in optimizer.slots}
     seen = []
