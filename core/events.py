@@ -19,7 +19,7 @@ class Events:
     def __init__(self, folder: Path | None, rank: int):
         self.rank = rank
         self.start = time.monotonic()
-        self.file = open(folder / f"events-{rank}.jsonl", "a", buffering=1) if folder else None  # noqa: SIM115
+        self.file = (folder / f"events-{rank}.jsonl").open("a", buffering=1) if folder else None
 
     def write(self, event: str, **fields: Any) -> None:
         """One line; fields must be what json can hold."""
