@@ -8,18 +8,17 @@ both. Printed is the median over the rounds, with the lowest and the highest.
 
 import argparse
 import json
-import platform
 import statistics
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from bench_conv2d import LAYERS, calls
 from bench_gemm import operands
+from machine import machine
 
 from shoal.kernels import ops
-from shoal.kernels.cpu import compile, limits, threads
+from shoal.kernels.cpu import limits, threads
 from shoal.kernels.pool import Pool
 
 ROUNDS = 15
@@ -73,10 +72,8 @@ def main():
         r = results[name] = fraction(run, flops, dtype)
         print(f"{name:<28} {r['gflops']:7.1f} GFLOP/s  {r['fraction']:4.0%}  ({r['lowest']:.0%} .. {r['highest']:.0%})")
     if options.json:
-        machine = {"cpu": compile.target()[0], "cores": threads.cap(), "python": platform.python_version()}
-        versions = {package: version(package) for package in ("numpy", "numba", "llvmlite")}
         setting = {"threads": options.threads, "dtype": options.dtype, "rounds": ROUNDS, "limit_gflops": round(limit, 1)}
-        record = {"machine": machine, "versions": versions, "setting": setting, "results": results}
+        record = {"machine": machine("numpy", "numba", "llvmlite"), "setting": setting, "results": results}
         options.json.write_text(json.dumps(record, indent=1) + "\n")
 
 

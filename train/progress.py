@@ -22,7 +22,7 @@ LINE_EVERY = 100  # steps between plain lines
 class Silent:
     """Says nothing: every rank but 0."""
 
-    compiled = loaded = 0
+    compiled = made_ready = 0
 
     def say(self, text: str) -> None:
         """One line that stays."""
@@ -34,7 +34,11 @@ class Silent:
     def made(self, name: str, seconds: float | None, from_cache: bool) -> None:
         """A kernel is about to be made ready (seconds None), or is; a listener of kernels.cpu.compile."""
         if seconds is not None:
-            self.loaded, self.compiled = self.loaded + from_cache, self.compiled + (not from_cache)
+            self.made_ready, self.compiled = self.made_ready + 1, self.compiled + (not from_cache)
+
+    def kernels(self) -> str:
+        """How many are ready; what this rank did not compile came from the cache, or from a rank that it waited for."""
+        return f"{self.made_ready} kernels ready, {self.compiled} compiled by this rank"
 
     def ready(self) -> None:
         """The warm-up is over, training begins."""
@@ -62,8 +66,7 @@ class Lines(Silent):
 
     def ready(self) -> None:
         seconds = time.perf_counter() - self.since
-        kernels = f"; kernels: {self.compiled} compiled, {self.loaded} loaded" if self.compiled or self.loaded else ""
-        self.say(f"ready after {seconds:.1f} s{kernels}")
+        self.say(f"ready after {seconds:.1f} s" + (f"; {self.kernels()}" if self.made_ready else ""))
 
     def step(self, epoch: str, pace: Pace) -> None:
         if pace.done % LINE_EVERY == 0:
@@ -93,7 +96,7 @@ class Bar(Lines):
 
     def made(self, name: str, seconds: float | None, from_cache: bool) -> None:
         Silent.made(self, name, seconds, from_cache)
-        note = f"kernels: {self.compiled} compiled, {self.loaded} loaded" + (f", now {name}" if seconds is None else "")
+        note = self.kernels() + (f", now {name}" if seconds is None else "")
         self._draw("warm-up", None, 0, note, now=seconds is None)
 
     def step(self, epoch: str, pace: Pace) -> None:

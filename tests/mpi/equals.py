@@ -1,7 +1,7 @@
 """The same training twice: by a loop that knows no ranks, and by a strategy on any communicator.
 
 The loop is written out from Module, Arena and Optimizer alone, so that it shares nothing with the strategies it judges.
-Started by mpirun, this file trains every CASE on its ranks; rank 0 saves the weights, and prints the ranks' digests.
+Started by mpirun, this file trains `cases` or their whole `product` on its ranks; rank 0 saves the weights, and prints the ranks' digests.
 """
 
 from __future__ import annotations
@@ -53,6 +53,12 @@ class Case:
 
     def __str__(self) -> str:
         return f"{self.model}-{self.optimizer}-{':'.join(map(str, self.shares))}"
+
+
+def product(ranks: int) -> list[Case]:
+    """Every model with every optimizer and every share: the long suite."""
+    models = [model for model in MODELS if "without" not in model]
+    return [Case(m, o, s) for m in models for o in OPTIMIZERS for s in SHARES[ranks]]
 
 
 def cases(ranks: int) -> list[Case]:
@@ -142,7 +148,7 @@ def digest(result: Trained) -> str:
     return blake2b(result.weights.tobytes() + result.gradients.tobytes() + facts, digest_size=8).hexdigest()
 
 
-def main(folder: str) -> None:
+def main(folder: str, which: str) -> None:
     from shoal.kernels.cpu.threads import cap, set_threads
     from shoal.mpi.agreement import threads
     from shoal.mpi.start import connect
@@ -150,7 +156,7 @@ def main(folder: str) -> None:
     c = connect(deadline=300, backend=BACKEND)
     set_threads(min(threads(c), cap()))
     digests = {}
-    for case in cases(c.size):
+    for case in {"cases": cases, "product": product}[which](c.size):
         result = trained(c, case)
         digests[str(case)] = c.allgather_obj(digest(result), "digests")
         if c.rank == 0:
@@ -160,4 +166,4 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -20,7 +20,9 @@ from shoal.mpi.data_parallel import DataParallel
 from shoal.mpi.strategy import Report
 from shoal.mpi.threads import run
 
-ALL = [case for ranks in equals.SHARES for case in equals.cases(ranks)]
+QUICK = [case for ranks in equals.SHARES for case in equals.cases(ranks)]
+LONG = [case for ranks in equals.SHARES for case in equals.product(ranks) if case not in QUICK]
+ALL = [*QUICK, *(pytest.param(case, marks=pytest.mark.long) for case in LONG)]
 SMALL = Case("digits-cnn", "momentum", (4, 1, 0, 2))
 
 
@@ -54,12 +56,12 @@ def test_equals_serial_over_threads(case: Case) -> None:
 
 @pytest.fixture(scope="session")
 def under_mpirun(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """ranks -> (folder of weights, digests by case), from one child for all cases."""
+    """(ranks, which cases) -> (folder of weights, digests by case), from one child for all of them."""
 
     @cache
-    def train(ranks: int) -> tuple[Path, dict[str, list[str]]]:
+    def train(ranks: int, which: str) -> tuple[Path, dict[str, list[str]]]:
         folder = tmp_path_factory.mktemp(f"ranks-{ranks}")
-        finished = mpirun(ranks, Path(equals.__file__), str(folder), timeout=280)
+        finished = mpirun(ranks, Path(equals.__file__), str(folder), which, timeout=280 if which == "cases" else 1800)
         assert finished.code == 0, finished.text
         return folder, json.loads(finished.out[0][-1])
 
@@ -68,7 +70,7 @@ def under_mpirun(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.mark.parametrize("case", ALL, ids=str)
 def test_equals_serial_under_mpirun(case: Case, under_mpirun: Any) -> None:
-    folder, digests = under_mpirun(len(case.shares))
+    folder, digests = under_mpirun(len(case.shares), "cases" if case in QUICK else "product")
     with np.load(folder / f"{case}.npz") as saved:
         assert_equals_serial(case, saved["weights"], saved["losses"], saved["right"])
     assert digests[str(case)] == threaded(case)[1], "threads and MPI must give the same bits"

@@ -91,7 +91,7 @@ def test_compilation_is_announced_once_and_counted(capsys: pytest.CaptureFixture
     lines.ready()
     first, last = capsys.readouterr().err.splitlines()
     assert first.startswith("compiling kernels")
-    assert last.endswith("kernels: 2 compiled, 1 loaded")
+    assert last.endswith("3 kernels ready, 2 compiled by this rank")
 
 
 def test_the_bar_can_be_forced_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
