@@ -1,6 +1,6 @@
 """Prints GFLOP/s of products and convolutions and the fraction of the multiply-add limit, measured alternately.
 
-python bench/fractions.py [--threads N] [--dtype float64] [--json bench/results/FILE.json]
+python bench/of_the_limit.py [--threads N] [--dtype float64] [--json bench/results/FILE.json]
 
 Fractions count: each round times the kernel and the limit one after the other, so a slow moment of a shared machine slows
 both. Printed is the median over the rounds, with the lowest and the highest.
@@ -21,18 +21,25 @@ from shoal.kernels import ops
 from shoal.kernels.cpu import limits, threads
 from shoal.kernels.pool import Pool
 
-ROUNDS = 15
+ROUNDS, ROUND = 15, 0.02  # rounds, and seconds of calls in each
 SHAPES = [(64, 64, 64), (512, 512, 512), (1024, 1024, 1024), (128, 512, 3136)]
+
+
+def elapsed(run, calls):
+    """Seconds that so many calls take."""
+    start = time.perf_counter()
+    for _ in range(calls):
+        run()
+    return time.perf_counter() - start
 
 
 def fraction(run, flops, dtype):
     """Medians of GFLOP/s and of the fraction of the limit, and the fraction's extremes."""
     run()
+    calls_a_round = max(1, int(ROUND / elapsed(run, 1)))
     rates, fractions = [], []
     for _ in range(ROUNDS):
-        start = time.perf_counter()
-        run()
-        rates.append(flops / (time.perf_counter() - start) / 1e9)
+        rates.append(flops * calls_a_round / elapsed(run, calls_a_round) / 1e9)
         fractions.append(rates[-1] / limits.fma_gflops(dtype, seconds=0.01))
     return {
         "gflops": round(statistics.median(rates), 1),
