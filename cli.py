@@ -36,6 +36,7 @@ app = typer.Typer(
 )
 
 RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")  # what launchers call a rank before MPI is loaded
+START_UP = 600.0  # seconds that ranks wait for each other before the first step, where one may read and compile for all
 PRESET = f"A preset ({', '.join(presets())}), or the path of a TOML file."
 
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Settings to change.")]
@@ -82,13 +83,15 @@ def tell(error: BaseException) -> None:
 
 
 @contextmanager
-def ranks(config: Config | None = None) -> Iterator[Communicator]:
-    """The communicator of this start; an error among several ranks ends them all."""
-    from .mpi import fatal
+def ranks(command: str, config: Config | None = None) -> Iterator[Communicator]:
+    """The communicator of this start, once all ranks run the same command; an error among several ends them all."""
+    from .mpi import agreement, fatal
     from .mpi.start import connect
 
     comm = connect(reduction=config.parallel.reduction, backend=config.train.backend) if config else connect()
     try:
+        comm.deadline = START_UP
+        agreement.agree(comm, {"command": command})
         yield comm
     except (Exception, KeyboardInterrupt) as error:
         if comm.size > 1:
@@ -113,7 +116,7 @@ def train(
     if print_config:
         print(write(config), end="")
         return
-    with ranks(config) as comm:
+    with ranks("train" + " --resume" * resume + " --dry-run" * dry_run, config) as comm:
         if dry_run:
             from .train import dry_run as dry
 
@@ -136,7 +139,7 @@ def evaluate(
     traceback: Traceback = False,
 ) -> None:
     """Loss and accuracy of a checkpoint on the test samples: shoal eval runs/digits-cnn"""
-    with ranks() as comm:
+    with ranks("eval") as comm:
         from .train import start
 
         result = start.evaluate_checkpoint(checkpoint, overrides or [], comm, screen(progress, comm.rank))
@@ -149,7 +152,7 @@ def doctor(as_json: Json = False) -> None:
     """Look whether this machine is ready; alone or under mpirun."""
     from .train import doctor as practice
 
-    with ranks() as comm:
+    with ranks("doctor") as comm:
         checks = practice.examine(comm)
         if comm.rank == 0:
             practice.show_json(checks) if as_json else practice.show(checks)

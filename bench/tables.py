@@ -28,8 +28,8 @@ def fractions():
 
 def accuracy():
     record = json.loads((RESULTS / "accuracy.json").read_text())
-    lines = ["| command | test accuracy | epochs' steps | training time |", "|---|---|---|---|"]
-    lines += [f"| `{r['command']}` | {r['accuracy']:.2%} | {r['steps']:,} | {r['seconds']:.0f} s |" for r in record.values()]
+    lines = ["| command | test accuracy | steps |", "|---|---|---|"]
+    lines += [f"| `{r['command']}` | {r['accuracy']:.2%} | {r['steps']:,} |" for r in record.values()]
     return "\n".join(lines)
 
 
@@ -46,8 +46,8 @@ TABLES = {"bench/README.md": {"fractions": fractions, "accuracy": accuracy}, "RE
 
 def filled(text, tables):
     for name, table in tables.items():
-        pattern = rf"(<!-- {name} -->\n).*?(\n<!-- end -->)"
-        text, found = re.subn(pattern, lambda m, t=table: m[1] + t() + m[2], text, flags=re.S)
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
+        text, found = re.subn(pattern, lambda m, t=table: f"{m[1]}{t()}\n{m[2]}", text, flags=re.S)
         assert found == 1, f"{found} places for the table {name}"
     return text
 

@@ -9,9 +9,9 @@ documentation of it. Every error says what is wrong with the numbers in it, and 
     3     PlatformError    the machine: MPI, GPU, threads, a kernel that does not exist
     4     DataError        data missing, truncated or of the wrong kind
     5     CheckpointError  a checkpoint that cannot be written, read or believed
-    6     RankDied         another rank is gone
+    6     RankDied         another rank is gone (ranks as threads; under mpirun its own status counts, 137 after a kill)
     7     Stalled          a communication passed its deadline
-    75    Preempted        saved on request: start me again
+    75    Preempted        saved on request: start me again (kept for signals, which nothing handles yet)
     130   KeyboardInterrupt (Ctrl-C in one process)
 """
 

@@ -9,8 +9,14 @@ from __future__ import annotations
 
 import json
 import time
+from math import isfinite
 from pathlib import Path
 from typing import Any
+
+
+def finite(fields: dict[str, Any]) -> dict[str, Any]:
+    """The same fields; infinity and what is not a number, for which JSON has no word, become None."""
+    return {key: None if isinstance(value, float) and not isfinite(value) else value for key, value in fields.items()}
 
 
 class Events:
@@ -24,7 +30,7 @@ class Events:
     def write(self, event: str, **fields: Any) -> None:
         """One line; fields must be what json can hold."""
         if self.file:
-            record = {"t": round(time.monotonic() - self.start, 6), "rank": self.rank, "event": event, **fields}
+            record = {"t": round(time.monotonic() - self.start, 6), "rank": self.rank, "event": event, **finite(fields)}
             self.file.write(json.dumps(record) + "\n")
 
     def close(self) -> None:

@@ -72,11 +72,13 @@ def run(command: list[str], timeout: float, environment: dict[str, str]) -> Fini
     )
     try:
         text, _ = child.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
+    except BaseException as error:  # whatever ends the wait, the test runner's own timeout included, ends the ranks
         for process in _session(child.pid):
             os.kill(process, signal.SIGKILL)
         text, _ = child.communicate()
-        pytest.fail(f"did not end within {timeout} s:\n{text}", pytrace=False)
+        if isinstance(error, subprocess.TimeoutExpired):
+            pytest.fail(f"did not end within {timeout} s:\n{text}", pytrace=False)
+        raise
     return _sorted(child.returncode, text)
 
 

@@ -79,7 +79,7 @@ def optimizer(optim: configuration.Optim) -> SGD:
 
 
 def bucket_bytes(config: Config) -> int:
-    return int(config.parallel.bucket_mb * (1 << 20))
+    return int(min(config.parallel.bucket_mb, 1 << 20) * (1 << 20))  # infinity is one bucket
 
 
 def use_threads(config: Config, comm: Communicator) -> int:

@@ -38,7 +38,7 @@ def read_folder(folder: Path, cure: str) -> dict[str, tuple[np.ndarray, np.ndarr
 
 def read_file(path: Path, dimensions: int, cure: str) -> np.ndarray:
     """One file's array; DataError naming the file, what was expected and what was found."""
-    raw = _bytes(path, cure)
+    raw, whole = _bytes(path, cure)
     header = 4 + 4 * dimensions
     magic = bytes([0, 0, 8, dimensions])
     if raw[:4] != magic[: len(raw[:4])]:
@@ -50,6 +50,8 @@ def read_file(path: Path, dimensions: int, cure: str) -> np.ndarray:
     if len(raw) != expected:
         what = "is truncated" if len(raw) < expected else "is too long"
         raise DataError(f"{path} {what}: {expected} bytes expected for {shape}, {len(raw)} bytes found", cure)
+    if not whole:
+        raise DataError(f"{path} is truncated: the checksum at the end of the gzip file is missing", cure)
     return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
 
 
@@ -60,11 +62,14 @@ def _find(folder: Path, name: str, cure: str) -> Path:
     raise DataError(f"{folder / name} is missing, and so is {name}.gz", cure)
 
 
-def _bytes(path: Path, cure: str) -> bytes:
-    """The unpacked content; of a truncated gzip file as much as there is, so that the sizes can be told."""
+def _bytes(path: Path, cure: str) -> tuple[bytes, bool]:
+    """The unpacked content, and whether it is whole; of a truncated gzip file what there is, so sizes can be told."""
     try:
         raw = path.read_bytes()
-        return zlib.decompressobj(wbits=31).decompress(raw) if path.suffix == ".gz" else raw
+        if path.suffix != ".gz":
+            return raw, True
+        unpack = zlib.decompressobj(wbits=31)
+        return unpack.decompress(raw), unpack.eof
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}", cure) from error
     except zlib.error as error:

@@ -20,6 +20,7 @@ import numpy as np
 from ..checkpoint.store import Store
 from ..core.events import Events
 from ..mpi.strategy import Fetch, Report, Strategy
+from . import run
 from .build import Job
 from .pace import Pace
 from .progress import Silent
@@ -37,8 +38,9 @@ class Interrupted(KeyboardInterrupt):
 class Loop:
     """One run of a job. fed: global batches fed since the very beginning, over all starts."""
 
-    def __init__(self, job: Job, store: Store, events: Events, screen: Silent):
-        self.job, self.store, self.events, self.screen = job, store, events, screen
+    def __init__(self, job: Job, store: Store, screen: Silent):
+        self.job, self.store, self.screen = job, store, screen
+        self.events = Events(None, job.comm.rank)  # until the run folder is known to be ours
         self.strategy, self.sampler = job.strategy, job.sampler
         self.fed = self.saved = 0
         self.newest = ""  # the folder of the last save
@@ -50,7 +52,9 @@ class Loop:
         generation = self.store.newest()
         if generation is None:
             return False
-        self.strategy.load_state(generation.read, generation.meta)
+        meta, digest = generation.meta, self.job.dataset.digest
+        run.same_run(generation.path, meta["config"], meta["data"], self.job.config, digest)
+        self.strategy.load_state(generation.read, meta)
         self.fed = self.saved = self.pace.done = generation.meta["fed"]
         self.newest = str(generation.path)
         return True
@@ -129,7 +133,7 @@ class Loop:
         if self.saved == self.fed:
             return
         state = self.strategy.state()
-        facts = {"fed": self.fed, "config": asdict(self.job.config)}
+        facts = {"fed": self.fed, "config": asdict(self.job.config), "data": self.job.dataset.digest}
         self.newest = str(self.store.save(replace(state, meta={**state.meta, **facts})))
         self.saved = self.fed
         self.events.write("checkpoint", step=self.fed, folder=self.newest)

@@ -5,7 +5,9 @@
     events-RANK.jsonl     what happened, by core.events
     generations/ ...      checkpoints, by checkpoint.store
 
-A folder that holds a checkpoint belongs to that run: it is continued with resume, or left alone.
+A folder that holds a checkpoint belongs to that run: it is continued with resume, or left alone. Nothing is written
+before the folder's lease is held and the checkpoint is believed, so a job that is refused leaves no trace; and what
+resume is compared with is the configuration inside the checkpoint, which has a checksum, not a file anybody may edit.
 """
 
 from __future__ import annotations
@@ -16,13 +18,14 @@ import platform
 import socket
 import sys
 import time
-import tomllib
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ..checkpoint.commit import publish
 from ..checkpoint.history import generations
-from ..core.errors import UsageError
+from ..core.errors import DataError, UsageError
+from ..core.events import Events
 from . import tables
 from .config import FIXED_BY_CHECKPOINT, Config
 
@@ -30,7 +33,7 @@ PACKAGES = ("numpy", "numba", "llvmlite", "h5py", "mpi4py", "tbb")
 
 
 def prepare(config: Config, resume: bool) -> Path:
-    """The run folder, made if need be; UsageError where it cannot be written or belongs to another run."""
+    """The run folder, made if need be; UsageError where it cannot be written, or holds a run and resume is not asked for."""
     folder = Path(config.run.folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,9 +44,7 @@ def prepare(config: Config, resume: bool) -> Path:
         raise UsageError(
             f"the run folder {folder} cannot be written: {error.strerror}", "give run.folder=FOLDER that you may write"
         ) from error
-    if resume:
-        _same_run(folder / "config.toml", config)
-    elif generations(folder):
+    if not resume and generations(folder):
         raise UsageError(
             f"{folder} holds the checkpoint of an earlier run",
             "pass --resume to continue it, or run.folder=FOLDER to start another",
@@ -51,12 +52,18 @@ def prepare(config: Config, resume: bool) -> Path:
     return folder
 
 
-def record(folder: Path, config: Config, hosts: list[dict[str, Any]]) -> None:
-    """Writes config.toml and adds a line to environment.jsonl; rank 0 only."""
-    (folder / "config.toml").write_text(tables.write(config), encoding="utf-8")
+def record(folder: Path, config: Config, hosts: list[dict[str, Any]], rank: int) -> Events:
+    """Rank 0 writes config.toml and adds a line to environment.jsonl; every rank opens its event file."""
     start = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "command": sys.argv, "versions": versions(), "ranks": hosts}
-    with (folder / "environment.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(start) + "\n")
+    try:
+        if rank == 0:
+            publish(folder / "config.toml", lambda path: path.write_text(tables.write(config), encoding="utf-8"))
+            with (folder / "environment.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(start) + "\n")
+        return Events(folder, rank)
+    except OSError as error:
+        problem = f"{error.filename} cannot be written: {error.strerror}"
+        raise UsageError(problem, "move it away, or give run.folder=FOLDER that you may write") from error
 
 
 def versions() -> dict[str, str]:
@@ -76,15 +83,20 @@ def _version() -> str:
     return __version__
 
 
-def _same_run(file: Path, config: Config) -> None:
-    """UsageError if the folder's run differs in what its checkpoint stands for."""
-    if not generations(file.parent) or not file.is_file():
-        return
-    then = tables.flat(tables.read(Config, tomllib.loads(file.read_text(encoding="utf-8"))))
-    now = tables.flat(config)
+def same_run(path: Path, then: dict[str, Any], digest: str, config: Config, now: str) -> None:
+    """UsageError or DataError if a checkpoint's configuration or data differ in what its weights and position stand for.
+
+    then, digest: the configuration and the data's hash in the checkpoint.   now: the hash of the data of this start.
+    """
+    saved, given = tables.flat(tables.read(Config, then)), tables.flat(config)
     for key in FIXED_BY_CHECKPOINT:
-        if then[key] != now[key]:
+        if saved[key] != given[key]:
             raise UsageError(
-                f"{file.parent} was trained with {key} = {then[key]!r}, this run has {now[key]!r}",
-                f"give {key}={then[key]}, or run.folder=FOLDER to start another",
+                f"{path} was trained with {key} = {saved[key]!r}, this run has {given[key]!r}",
+                f"give {key}={saved[key]}, or run.folder=FOLDER to start another",
             )
+    if digest != now:
+        raise DataError(
+            f"{path} was trained on other data than {config.data.path or config.data.source} holds now",
+            "give data.path=FOLDER with the data of that run, or run.folder=FOLDER to start another",
+        )

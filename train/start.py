@@ -19,7 +19,6 @@ import numpy as np
 from ..checkpoint.history import open_generation
 from ..checkpoint.shared import SharedGeneration
 from ..checkpoint.store import Store
-from ..core.events import Events
 from ..mpi.communicator import Communicator
 from ..nn.arena import Layout
 from . import run, tables
@@ -56,16 +55,15 @@ def train(config: Config, comm: Communicator, screen: Silent, resume: bool = Fal
         job = build(config, comm)
         hosts = comm.allgather_obj({"host": socket.gethostname(), "threads": job.threads}, "host map")
         if comm.rank == 0:
-            run.record(folder, config, hosts)
             screen.say(_headline(job, len(hosts), len({host["host"] for host in hosts})))
-        events = Events(folder, comm.rank)
-        events.write("start", ranks=comm.size, threads=job.threads, resume=resume)
         store = Store(folder, comm, keep=config.checkpoint.keep, reject=lambda path, problem: screen.say(problem))
-        loop = Loop(job, store, events, screen)
+        loop = Loop(job, store, screen)
         with store:
             if resume:
                 found = loop.resume()
                 screen.say(f"resuming {loop.newest}" if found else f"nothing to resume in {folder}: starting at step 0")
+            events = loop.events = run.record(folder, config, hosts, comm.rank)
+            events.write("start", ranks=comm.size, threads=job.threads, resume=resume)
             loop.warm_up()
             events.write("ready", seconds=time.perf_counter() - began, step=loop.fed)
             screen.ready()
@@ -82,11 +80,15 @@ def evaluate_checkpoint(path: str, overrides: list[str], comm: Communicator, scr
     """Loss and accuracy of a saved generation on its test split; path: a run folder, or one of its generations."""
     generation = SharedGeneration.open(comm, lambda: open_generation(Path(path)))
     assert generation is not None
-    config = tables.read(Config, tables.override(Config, generation.meta["config"], overrides))
+    saved = generation.meta["config"]
+    saved["parallel"] |= {"shares": [], "threads": 0}  # of the machines that trained, and no result depends on them
+    config = tables.read(Config, tables.override(Config, saved, overrides))
     with _compiling(config, screen):
         job = build(config, comm)
         job.strategy.load_state(generation.read, generation.meta)
         batches = in_batches(np.arange(len(job.dataset.test)), config.train.batch)
+        job.strategy.warm_up(sorted({len(batch) for batch in batches}))
+        comm.deadline = config.parallel.deadline
         report = evaluate(job.strategy, batches, job.dataset.test.read)
     return Evaluation(accuracy(report), report.loss, report.samples, str(generation.path))
 

@@ -1,6 +1,7 @@
 """The last word of a run: one table for a person, the same figures as JSON for a machine.
 
-Messages and bytes are what all ranks sent; times are those of the slowest rank, because the others waited for it.
+Messages and bytes are what all ranks sent; the time is that of the slowest rank, because the others waited for it;
+compute, communication and idle are the mean over the ranks.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..core.events import finite
 from ..mpi.communicator import Communicator
 from ..mpi.strategy import Report
 from .pace import Pace, clock
@@ -84,9 +86,8 @@ def show(rows: list[tuple[str, str]]) -> None:
 
 
 def show_json(figures: Any) -> None:
-    """One line of JSON on stdout; what is not a number becomes null."""
-    table = {name: None if value != value else value for name, value in asdict(figures).items()}
-    print(json.dumps(table), flush=True)
+    """One line of JSON on stdout; JSON has no word for infinity or what is not a number, they become null."""
+    print(json.dumps(finite(asdict(figures))), flush=True)
 
 
 def size(count: float) -> str:

@@ -76,6 +76,8 @@ def override(cls: type, table: dict[str, Any], settings: Sequence[str]) -> dict[
         node = merged
         for part in path:
             node = node.setdefault(part, {})
+            if not isinstance(node, dict):
+                raise UsageError(f"{part} = {node!r} is not a table", f"write [{part}], then one key = value a line")
         node[leaf] = _parsed(key, text, known[key])
     return merged
 
@@ -106,7 +108,9 @@ def _unknown(key: str, known: list[str]) -> UsageError:
 def _toml(value: Any) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (bool, str)) else repr(value)
+    if isinstance(value, (bool, str)):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # the one control character of JSON's
+    return repr(value)
 
 
 def _wanted(hint: Any) -> str:

@@ -28,9 +28,15 @@ def console(stderr: bool = False, force: bool = False) -> Console:
     return Console(
         file=stream,
         force_terminal=force or columns is not None,
-        width=columns or int(os.environ.get("COLUMNS") or PLAIN),
+        width=columns or _told() or PLAIN,
         highlight=False,
     )
+
+
+def _told() -> int:
+    """COLUMNS, where it is a number of columns; else 0."""
+    text = os.environ.get("COLUMNS", "")
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def width(descriptor: int) -> int | None:

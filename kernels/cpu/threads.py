@@ -45,7 +45,10 @@ def set_threads(n: int) -> None:
 
 def cap() -> int:
     """The most threads Numba will start: NUMBA_NUM_THREADS, else the cores in the affinity mask."""
-    return int(os.environ.get("NUMBA_NUM_THREADS", 0)) or len(affinity())
+    told = os.environ.get("NUMBA_NUM_THREADS", "0")
+    if not told.isdigit():
+        raise UsageError(f'NUMBA_NUM_THREADS is "{told}", not a number of threads', "unset it, or set it to a number")
+    return int(told) or len(affinity())
 
 
 @cache

@@ -19,6 +19,7 @@ def reached(preset: str, *overrides: str, folder) -> float:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("preset, least, seed", [(p, least, seed) for p, least, seeds in PROMISES for seed in seeds])
 def test_a_preset_reaches_its_accuracy(preset, least, seed, tmp_path) -> None:
     assert reached(preset, f"train.seed={seed}", folder=tmp_path / "run") >= least
