@@ -47,12 +47,18 @@ class Lease:
         record = {"host": socket.gethostname(), "pid": pid, "start": started(pid), "token": self.token}
         text = json.dumps(record) + "\n"
         try:
-            with self.path.open("x", encoding="utf-8") as file:
-                file.write(text)
+            file = self.path.open("x", encoding="utf-8")
         except FileExistsError:
             if not self._abandoned():
                 raise self._refusal("is in use by another job") from None
             commit.publish(self.path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+            return
+        try:
+            with file:
+                file.write(text)
+        except OSError:  # a full disk: an empty lease would keep everybody out
+            self.path.unlink(missing_ok=True)
+            raise
 
     def _abandoned(self) -> bool:
         holder = _holder(self.path)
@@ -86,7 +92,8 @@ class Lease:
             raise self._refusal("was taken over by another job")
 
     def _beat(self) -> None:
-        while not self._released.wait(BEAT) and self.held():
+        """Touches the lease until it names somebody else; one that cannot be read for a moment is still ours."""
+        while not self._released.wait(BEAT) and _holder(self.path).get("token", self.token) == self.token:
             with suppress(OSError):
                 os.utime(self.path)
 

@@ -20,7 +20,7 @@ class Partition:
 
     def __post_init__(self) -> None:
         finite = all(0 <= s < float("inf") for s in self.shares)
-        if not self.shares or not finite or sum(self.shares) <= 0:
+        if not self.shares or not finite or not 0 < sum(self.shares) < float("inf"):
             raise UsageError(f"shares {list(self.shares)} must be finite, not negative, and not all zero")
 
     @classmethod
@@ -29,7 +29,7 @@ class Partition:
         if shares and len(shares) != ranks:
             raise UsageError(
                 f"{len(shares)} shares {list(shares)} for {ranks} ranks",
-                f"give {ranks} numbers, or none for equal shares",
+                f"give parallel.shares {ranks} numbers, or none for equal shares",
             )
         return cls(tuple(map(float, shares)) or (1.0,) * ranks)
 

@@ -25,13 +25,16 @@ from .operation import Done, Operation, Staged
 from .stall import Watch, rest
 
 USER_TAGS = 1 << 14  # [0, 2^14) are the caller's; negative tags are the collectives' own
+UNDER_WAY = 256  # collectives that may be started and not complete at once
+LABELS = 1 << 18  # names that tags can tell apart, where the messages below allow so many tags
+LARGEST = 1 << 26  # bytes of an object's JSON: more is no small object, or not an object at all
 PATIENCE = 0.05  # seconds a wait goes on before it looks whether another rank is in trouble
 
 
 class Collectives:
     """Base of the communicators with more than one rank; they supply _isend, _irecv, alarm, alarmed, split and abort.
 
-    ranks: the outermost rank of every rank, for reports.   backend: where the allreduce adds.
+    ranks: the outermost rank of every rank, for reports.   backend: where the allreduce adds.   labels: of tags.
     """
 
     def __init__(self, rank: int, ranks: list[int], node: tuple[int, int], watch: Watch, backend: str):
@@ -41,6 +44,7 @@ class Collectives:
         self.counters = Counters()
         self.pool = Pool()  # the allreduce's scratch
         self.sequence = 0
+        self.labels = LABELS
 
     @property
     def deadline(self) -> float:
@@ -71,7 +75,7 @@ class Collectives:
         raise NotImplementedError
 
     def alarmed(self) -> bool:
-        """Whether some rank stalled; RankDied where one is known to be gone."""
+        """Whether some rank stalled; over threads RankDied, where one has ended with an error."""
         raise NotImplementedError
 
     # ------------------------------------------------------------------------------------------------ point to point
@@ -127,12 +131,12 @@ class Collectives:
     def collective_tag(self, kind: str, name: str) -> tuple[int, int]:
         """The two tags of the next collective.
 
-        256 collectives may be under way at once. The name is in the tag, so that ranks that have come to different
-        collectives stall, each with its own report, and do not take each other's messages.
+        A hash of the name is in the tag, so that ranks that have come to different collectives stall, each with its own
+        report, instead of taking each other's messages: all but one pair of names in `labels`.
         """
         self.sequence += 1
-        label = crc32(f"{kind} {name}".encode()) % 32
-        number = 2 * (self.sequence % 256 * 32 + label)
+        label = crc32(f"{kind} {name}".encode()) % self.labels
+        number = 2 * (self.sequence % UNDER_WAY * self.labels + label)
         return -1 - number, -2 - number
 
     def iallreduce(self, a: np.ndarray, name: str) -> Request:
@@ -191,6 +195,11 @@ class Collectives:
         lengths = np.full((self.size, 1), mine.size)
         receives = [self.irecv(lengths[r], r, tags[0], name) for r in others]
         yield receives + [self.isend(lengths[self.rank], r, tags[0], name) for r in others]
+        if lengths.min() < 0 or lengths.max() > LARGEST:
+            raise UsageError(
+                f"allgather '{name}': lengths of {lengths[:, 0].tolist()} bytes were announced, {LARGEST} is the most",
+                "send arrays as arrays; are all ranks in the same program?",
+            )
         for r in others:
             texts[r] = np.empty(int(lengths[r, 0]), np.uint8)
         receives = [self.irecv(texts[r], r, tags[1], name) for r in others]

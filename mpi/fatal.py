@@ -17,12 +17,14 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from typing import Any
 
 from ..core.errors import ShoalError, Stalled, exit_code
 from .communicator import Communicator
 from .stall import GRACE, prefixed, say
 
+LAST = 600.0  # seconds that a rank waits at the end of the program
 AFTER_YOU = 0.5  # seconds a rank other than 0 holds back an error that explains itself
 
 
@@ -37,7 +39,8 @@ def install(communicator: Communicator) -> None:
             end(communicator, failure.exc_value)
 
     def at_exit() -> None:
-        communicator.deadline = float("inf")  # others may still write files; if they stall, this rank reports too
+        if communicator.deadline < LAST or communicator.deadline == float("inf"):
+            communicator.deadline = LAST  # others may still write files; if they stall, this rank reports too
         try:
             communicator.barrier("end of the program")
         except BaseException as error:  # there is no one left to raise to
@@ -52,8 +55,9 @@ def end(communicator: Communicator, error: BaseException) -> None:
     """Says what happened on this rank and aborts the world with the error's exit code; does not return."""
     if _explains_itself(error) and not isinstance(error, Stalled) and communicator.rank != 0:
         time.sleep(AFTER_YOU)
-    sys.stdout.flush()
-    say(prefixed(communicator.rank, describe(error)))
+    with suppress(OSError, ValueError):  # a full disk or a closed pipe must not keep the others waiting
+        sys.stdout.flush()
+        say(prefixed(communicator.rank, describe(error)))
     if isinstance(error, Stalled):
         time.sleep(GRACE)
     communicator.abort(exit_code(error))

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from ...core.errors import UsageError
-from ..collectives import USER_TAGS, Collectives, contiguous
+from ..collectives import LABELS, UNDER_WAY, USER_TAGS, Collectives, contiguous
 from ..communicator import Request
 from ..operation import Operation
 from ..stall import Watch
@@ -74,6 +75,8 @@ class World(Collectives):
         ranks = list(MPI.Group.Translate_ranks(self.mpi.group, list(range(size)), self.alarms.group))
         watch = outer.watch if outer else Watch(rank)
         super().__init__(rank, ranks, (node.rank, node.size), watch, backend)
+        tags = MPI.COMM_WORLD.Get_attr(MPI.TAG_UB) + 1 - USER_TAGS  # MPI promises 2^15 in all, Open MPI has 2^31
+        self.labels = min(LABELS, tags // (2 * UNDER_WAY))
         node.Free()
 
     def _isend(self, a: np.ndarray, to: int, tag: int, name: str) -> Operation:
@@ -113,8 +116,9 @@ class World(Collectives):
         return inner
 
     def abort(self, code: int) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
         time.sleep(0.2)  # what was printed and the news of the abort go to mpirun by different roads
         if not MPI.Is_finalized():
             MPI.COMM_WORLD.Abort(code)
@@ -122,7 +126,7 @@ class World(Collectives):
 
 
 def _wire(tag: int) -> int:
-    """The caller's tags as they are, the collectives' above them; all below 2^15, which every MPI grants."""
+    """The caller's tags as they are, the collectives' above them."""
     return tag if tag >= 0 else USER_TAGS - 1 - tag
 
 

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -145,3 +146,19 @@ def test_a_lease_that_somebody_removed_is_lost_too(tmp_path, make_state):
         (tmp_path / "lease.json").unlink()
         with pytest.raises(CheckpointError, match="taken over"):
             store.save(make_state(10))
+
+
+def test_a_lease_that_could_not_be_written_keeps_nobody_out(tmp_path, monkeypatch):
+    """A full disk left an empty lease.json, and the folder was closed for two minutes."""
+    real = Path.open
+
+    def on_a_full_disk(path, mode, **how):
+        real(path, mode, **how).close()
+        return real(Path("/dev/full"), "w")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", on_a_full_disk)
+        with pytest.raises(OSError, match="No space"):
+            Lease(tmp_path)
+    assert not list(tmp_path.iterdir())
+    Lease(tmp_path).release()

@@ -49,7 +49,7 @@ def test_no_shares_means_equal() -> None:
     assert Partition.of([], 3).counts(9) == [3, 3, 3]
 
 
-@pytest.mark.parametrize("shares", [[0, 0], [-1, 2], [float("nan"), 1], [float("inf"), 1]])
+@pytest.mark.parametrize("shares", [[0, 0], [-1, 2], [float("nan"), 1], [float("inf"), 1], [1e308, 1e308]])
 def test_impossible_shares_are_refused(shares: list) -> None:
     with pytest.raises(UsageError, match="shares"):
         Partition.of(shares, 2)

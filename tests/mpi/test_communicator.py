@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from launch import mpirun
 
-from shoal.core.errors import RankDied, UsageError
+from shoal.core.errors import RankDied, Stalled, UsageError
 from shoal.mpi.allreduce import slices
 from shoal.mpi.alone import Alone
 from shoal.mpi.communicator import Communicator
@@ -104,3 +104,25 @@ def test_abort_ends_all_threads_with_its_code() -> None:
     with pytest.raises(SystemExit) as end:
         run(2, lambda c: c.abort(5) if c.rank else c.barrier("waits"), backend="reference")
     assert end.value.code == 5
+
+
+def test_collectives_of_names_that_once_shared_a_tag_do_not_take_each_others_messages() -> None:
+    """Five bits of a hash told names apart: an allreduce's 32.0 was read as the length of an object, 4 EiB of it."""
+
+    def program(c: Communicator) -> None:
+        c.deadline = 0.5
+        if c.rank == 0:
+            c.allgather_obj({}, "checkpoint search")
+        else:
+            c.allreduce(np.full(1, 32.0), "loss")
+
+    with pytest.raises(Stalled):
+        run(2, program, backend="reference")
+
+
+def test_an_object_of_impossible_length_is_refused() -> None:
+    def program(c: Communicator) -> None:
+        c.allgather_obj("x" * (1 << 27) if c.rank else "", "too large")
+
+    with pytest.raises(UsageError, match="67108864 is the most"):
+        run(2, program, backend="reference")
