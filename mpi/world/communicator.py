@@ -75,7 +75,7 @@ class World(Collectives):
         ranks = list(MPI.Group.Translate_ranks(self.mpi.group, list(range(size)), self.alarms.group))
         watch = outer.watch if outer else Watch(rank)
         super().__init__(rank, ranks, (node.rank, node.size), watch, backend)
-        tags = MPI.COMM_WORLD.Get_attr(MPI.TAG_UB) + 1 - USER_TAGS  # MPI promises 2^15 in all, Open MPI has 2^31
+        tags = int(MPI.COMM_WORLD.Get_attr(MPI.TAG_UB) or 2**15 - 1) + 1 - USER_TAGS  # Open MPI has 2^31
         self.labels = min(LABELS, tags // (2 * UNDER_WAY))
         node.Free()
 
