@@ -56,8 +56,8 @@ def layer() -> str | None:
     """ "omp", "tbb" or None: the first threading library that can be loaded.
 
     GNU OpenMP reads its settings when it is loaded. By default its threads spin for milliseconds between two kernels, and
-    on cores that somebody else uses too (other ranks, other jobs) each kernel then waits for a thread that is not running:
-    a training of 1.5 s took 20. A short spin costs nothing measurable on a quiet machine.
+    on cores that somebody else uses too (other ranks, other jobs) each kernel then waits for a thread that is not running.
+    So they spin briefly and then sleep.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "2000")
