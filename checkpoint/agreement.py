@@ -19,13 +19,13 @@ PATIENCE = 600.0  # seconds
 
 @contextmanager
 def patient(communicator: Communicator) -> Iterator[None]:
-    """Ranks that wait for another's disk do not stall; a disk that takes more than PATIENCE does."""
-    deadline = communicator.deadline
-    communicator.deadline = max(deadline, PATIENCE)
+    """Ranks that wait for another's disk say so after the deadline; they stall if it takes more than PATIENCE."""
+    patience = communicator.patience
+    communicator.patience = PATIENCE
     try:
         yield
     finally:
-        communicator.deadline = deadline
+        communicator.patience = patience
 
 
 def together(communicator: Communicator, name: str, act: Callable[[], Any]) -> list[Any]:

@@ -49,7 +49,7 @@ class Generation:
         """
         stored = list(self.manifest.slices(name))
         if not stored:
-            raise CheckpointError(f"{self.path} holds no tensor {name!r}", "load it into the model that was saved")
+            raise CheckpointError(f"{self.path} holds no tensor {name!r}", self._cure(name))
         first = stored[0][1]
         if first.global_shape != tuple(spec.global_shape):
             raise CheckpointError(
@@ -61,6 +61,14 @@ class Generation:
         if found != out.size:
             raise CheckpointError(f"{self.path} has {found} of the {out.size} elements of {name} at {spec.origin}")
         return out
+
+    def _cure(self, missing: str) -> str:
+        """A whole slot is missing if the optimizer has other settings, a part of one if the model is another."""
+        slot = missing.rpartition("/")[0] + "/"
+        saved = any(one.name.startswith(slot) for file in self.manifest.files for one in file.slices)
+        if saved or not slot.startswith("optimizer/"):
+            return "load it into the model that was saved"
+        return "the run was saved with other optimizer settings: give those, first of all the same optim.momentum"
 
     def close(self) -> None:
         for file in self._files.values():

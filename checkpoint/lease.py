@@ -3,7 +3,7 @@
 A lock that a file system keeps would be simpler, and many shared ones keep none. So the lease is a file that says who
 holds it (host, pid, the process's start time, a token nobody else has), and is
 
-    taken      by creating it exclusively
+    taken      by a hard link to a file that is complete, which fails where the name exists
     checked    at every commit: the token must still be ours
     touched    every BEAT seconds by its holder
     abandoned  same host: no process of that pid and start time (a pid may be used again, the pair is not)
@@ -12,6 +12,7 @@ holds it (host, pid, the process's start time, a token nobody else has), and is
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -27,6 +28,7 @@ from . import commit
 NAME = "lease.json"
 BEAT = 15.0  # seconds
 STALE = 120.0  # seconds: eight beats missed
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)  # what file systems without hard links answer
 
 
 class Lease:
@@ -38,6 +40,7 @@ class Lease:
     def __init__(self, folder: Path):
         self.path = folder / NAME
         self.token = secrets.token_hex(8)
+        self._private = self.path.with_name(f"{NAME}.{self.token}{commit.TEMPORARY}")
         self._take()
         self._released = threading.Event()
         threading.Thread(target=self._beat, name="lease", daemon=True).start()
@@ -47,18 +50,25 @@ class Lease:
         record = {"host": socket.gethostname(), "pid": pid, "start": started(pid), "token": self.token}
         text = json.dumps(record) + "\n"
         try:
-            file = self.path.open("x", encoding="utf-8")
+            self._private.write_text(text, encoding="utf-8")
+            self._name()
+            return
         except FileExistsError:
             if not self._abandoned():
                 raise self._refusal("is in use by another job") from None
-            commit.publish(self.path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-            return
+        finally:
+            self._private.unlink(missing_ok=True)
+        commit.publish(self.path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+    def _name(self) -> None:
+        """Gives the private file the lease's name if it is free: an empty lease would keep everybody out."""
         try:
-            with file:
-                file.write(text)
-        except OSError:  # a full disk: an empty lease would keep everybody out
-            self.path.unlink(missing_ok=True)
-            raise
+            self.path.hardlink_to(self._private)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            self.path.touch(exist_ok=False)
+            self._private.replace(self.path)
 
     def _abandoned(self) -> bool:
         holder = _holder(self.path)
@@ -68,11 +78,8 @@ class Lease:
 
     def _silence(self) -> float:
         """Seconds since the holder last touched the lease, by the clock of the machine that keeps the folder."""
-        probe = self.path.with_name(f"{NAME}.{self.token}{commit.TEMPORARY}")
-        probe.touch()
-        now = probe.stat().st_mtime
-        probe.unlink()
-        return now - self.path.stat().st_mtime
+        os.utime(self._private)
+        return self._private.stat().st_mtime - self.path.stat().st_mtime
 
     def _refusal(self, what: str) -> CheckpointError:
         holder = _holder(self.path)
@@ -87,8 +94,19 @@ class Lease:
         return _holder(self.path).get("token") == self.token
 
     def check(self) -> None:
-        """CheckpointError if the lease is no longer ours."""
-        if not self.held():
+        """CheckpointError if the lease is no longer ours, or if that cannot be known."""
+        try:
+            holder = _read(self.path)
+        except FileNotFoundError:
+            raise CheckpointError(
+                f"{self.path} was removed: another job may be writing here", "leave it there while this job runs"
+            ) from None
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.path} cannot be read, so nobody knows whose it is: {error}",
+                "start again once the folder can be read; earlier generations are untouched",
+            ) from error
+        if holder.get("token") != self.token:
             raise self._refusal("was taken over by another job")
 
     def _beat(self) -> None:
@@ -105,10 +123,18 @@ class Lease:
 
 
 def _holder(path: Path) -> dict[str, Any]:
-    """What the lease says of its holder; {} while it is being written, and where there is none."""
+    """_read; {} where there is no lease, or none that can be read."""
+    try:
+        return _read(path)
+    except OSError:
+        return {}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What the lease says of its holder; {} if it is no lease. OSError if it cannot be read."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except ValueError:
         return {}
     return record if isinstance(record, dict) and {"host", "pid", "start", "token"} <= record.keys() else {}
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from .errors import UsageError
 
+MOST = 1e200  # of the sum of all shares: samples times a share stays finite
+
 
 @dataclass(frozen=True)
 class Partition:
@@ -19,9 +21,11 @@ class Partition:
     shares: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        finite = all(0 <= s < float("inf") for s in self.shares)
-        if not self.shares or not finite or not 0 < sum(self.shares) < float("inf"):
-            raise UsageError(f"shares {list(self.shares)} must be finite, not negative, and not all zero")
+        if not all(share >= 0 for share in self.shares) or not 0 < sum(self.shares) < MOST:
+            raise UsageError(
+                f"shares {list(self.shares)} must not be negative, not all zero, and add up to less than {MOST:g}",
+                "give parallel.shares numbers in proportion to the ranks' speeds, or none for equal shares",
+            )
 
     @classmethod
     def of(cls, shares: Sequence[float], ranks: int) -> Partition:

@@ -22,6 +22,7 @@ class Alone:
 
     def __init__(self) -> None:
         self.deadline = float("inf")
+        self.patience = 0.0
         self.step = 0
         self.counters = Counters()
 

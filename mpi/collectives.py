@@ -28,7 +28,7 @@ USER_TAGS = 1 << 14  # [0, 2^14) are the caller's; negative tags are the collect
 UNDER_WAY = 256  # collectives that may be started and not complete at once
 LABELS = 1 << 18  # names that tags can tell apart, where the messages below allow so many tags
 LARGEST = 1 << 26  # bytes of an object's JSON: more is no small object, or not an object at all
-PATIENCE = 0.05  # seconds a wait goes on before it looks whether another rank is in trouble
+LOOK = 0.05  # seconds a wait goes on before it looks whether another rank is in trouble
 
 
 class Collectives:
@@ -53,6 +53,14 @@ class Collectives:
     @deadline.setter
     def deadline(self, seconds: float) -> None:
         self.watch.deadline = seconds
+
+    @property
+    def patience(self) -> float:
+        return self.watch.patience
+
+    @patience.setter
+    def patience(self, seconds: float) -> None:
+        self.watch.patience = seconds
 
     @property
     def step(self) -> int:
@@ -110,21 +118,27 @@ class Collectives:
             operation.advance()
 
     def wait(self, operation: Operation) -> None:
-        """Polls until complete; Stalled after the deadline, or when another rank stalled."""
-        began = time.monotonic()
+        """Polls until complete; Stalled after the deadline and the patience, or when another rank stalled."""
+        began, reported = time.monotonic(), False
         self.watch.enter(operation)
         try:
             while not operation.advance():
                 self.progress()
                 waited = time.monotonic() - began
-                if waited > self.deadline or (waited > PATIENCE and self.alarmed()):
-                    error = self.watch.stalled(waited, sorted(self.ranks[r] for r in operation.peers()))
+                if waited > max(self.deadline, self.patience) or (waited > LOOK and self.alarmed()):
+                    error = self.watch.stalled(waited, self._missing(operation))
                     self.alarm()
                     raise error
+                if waited > self.deadline and not reported:
+                    reported = True
+                    self.watch.overdue(waited, self._missing(operation))
                 rest(waited)
         finally:
             self.watch.leave()
             self.counters.seconds += time.monotonic() - began
+
+    def _missing(self, operation: Operation) -> list[int]:
+        return sorted(self.ranks[r] for r in operation.peers())
 
     # ------------------------------------------------------------------------------------------------ collectives
 
@@ -180,6 +194,7 @@ class Collectives:
     def broadcast_obj(self, value: Any, root: int, name: str) -> Any:
         data = _encode(value, name) if self.rank == root else np.empty(0, np.uint8)
         length = self.broadcast(np.array([data.size]), root, name)
+        _check_lengths(length, f"broadcast '{name}'")
         data = data if self.rank == root else np.empty(int(length[0]), np.uint8)
         return _decode(self.broadcast(data, root, name))
 
@@ -195,11 +210,7 @@ class Collectives:
         lengths = np.full((self.size, 1), mine.size)
         receives = [self.irecv(lengths[r], r, tags[0], name) for r in others]
         yield receives + [self.isend(lengths[self.rank], r, tags[0], name) for r in others]
-        if lengths.min() < 0 or lengths.max() > LARGEST:
-            raise UsageError(
-                f"allgather '{name}': lengths of {lengths[:, 0].tolist()} bytes were announced, {LARGEST} is the most",
-                "send arrays as arrays; are all ranks in the same program?",
-            )
+        _check_lengths(lengths[:, 0], f"allgather '{name}'")
         for r in others:
             texts[r] = np.empty(int(lengths[r, 0]), np.uint8)
         receives = [self.irecv(texts[r], r, tags[1], name) for r in others]
@@ -210,6 +221,15 @@ def contiguous(a: np.ndarray, what: str) -> None:
     if not a.flags.c_contiguous:
         problem = f"{what}: an array {a.shape} with strides {a.strides} is not contiguous"
         raise UsageError(problem, "pass a contiguous copy")
+
+
+def _check_lengths(lengths: np.ndarray, what: str) -> None:
+    """Before memory is taken for them: what was received may be no length at all."""
+    if lengths.min() < 0 or lengths.max() > LARGEST:
+        raise UsageError(
+            f"{what}: lengths of {lengths.tolist()} bytes were announced, {LARGEST} is the most",
+            "send arrays as arrays; are all ranks in the same program?",
+        )
 
 
 def _encode(value: Any, name: str) -> np.ndarray:

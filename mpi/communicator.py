@@ -37,6 +37,8 @@ class Request(Protocol):
 class Communicator(Protocol):
     """rank of size.   deadline: seconds a blocking call may take (infinity during warm-up).   step: for error reports.
 
+    patience: seconds a blocking call goes on at least; past the deadline it says once that it waits, and for whom.
+
     Collectives are called by all ranks in the same order. Messages between two ranks with one tag do not overtake.
     """
 
@@ -45,6 +47,7 @@ class Communicator(Protocol):
     node_rank: int  # this rank among the ranks of its machine
     node_size: int
     deadline: float
+    patience: float
     step: int
     counters: Counters
 

@@ -55,8 +55,9 @@ def end(communicator: Communicator, error: BaseException) -> None:
     """Says what happened on this rank and aborts the world with the error's exit code; does not return."""
     if _explains_itself(error) and not isinstance(error, Stalled) and communicator.rank != 0:
         time.sleep(AFTER_YOU)
-    with suppress(OSError, ValueError):  # a full disk or a closed pipe must not keep the others waiting
+    with suppress(Exception):  # a full disk or a closed pipe must not keep the others waiting
         sys.stdout.flush()
+    with suppress(Exception):  # nor make this rank silent
         say(prefixed(communicator.rank, describe(error)))
     if isinstance(error, Stalled):
         time.sleep(GRACE)

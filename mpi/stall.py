@@ -4,6 +4,9 @@ Only a rank that waits can know that something is overdue, and only the rank tha
 reports and raises Stalled, after an alarm to all ranks, on which every waiter reports its own operation; and each
 rank has a watchdog thread that reports when its rank has not communicated for a deadline: it shows the Python stack
 and never ends anything. Whoever raises Stalled gives the others GRACE seconds to speak before the world is aborted.
+
+Some waits are long for a good reason, as those for another rank's disk. They have more patience, and after the deadline
+they say so, once: silence must never mean both "all is well" and "this hangs".
 """
 
 from __future__ import annotations
@@ -41,7 +44,8 @@ def rest(waited: float) -> None:
 class Watch:
     """What one rank is doing, for its reports; shared by a communicator and those split from it.
 
-    rank: in the outermost communicator.   step: the strategy's.   deadline: seconds a wait may take.
+    rank: in the outermost communicator.   step: the strategy's.   deadline: seconds until something is reported.
+    patience: seconds that a wait goes on at least, though it is reported after the deadline.
     under_way: collectives that are started and not complete.
     """
 
@@ -54,6 +58,7 @@ class Watch:
         self.owner = threading.get_ident()
         self.ended = threading.Event()
         self.thread: threading.Thread | None = None
+        self.patience = 0.0
         self._deadline = EVER
 
     @property
@@ -79,10 +84,14 @@ class Watch:
         self.touch()
         self.inside = False
 
+    def overdue(self, waited: float, peers: list[int]) -> None:
+        """Says that this rank waits longer than the deadline, and that patience lets it."""
+        until = f"it goes on until {self.patience:.3g} s"
+        say(f"rank {self.rank} waiting since {waited:.3g} s in {self.last} for {_named(peers)}; {until}")
+
     def stalled(self, waited: float, peers: list[int]) -> Stalled:
         """Prints this rank's report; the error to raise."""
-        whom = ", ".join(map(str, peers))
-        whom = f"rank{'s' if len(peers) > 1 else ''} {whom}" if peers else "the other ranks"
+        whom = _named(peers)
         report = f"rank {self.rank} stalled after {waited:.3g} s in {self.last}, waiting for {whom}"
         say(report)
         self.ended.set()  # the watchdog has nothing to add
@@ -101,6 +110,11 @@ class Watch:
         frame = sys._current_frames().get(self.owner)
         lines = traceback.format_stack(frame) if frame else ["  its thread has ended\n"]
         return prefixed(self.rank, "".join(lines))
+
+
+def _named(peers: list[int]) -> str:
+    ranks = f"rank{'s' if len(peers) > 1 else ''} {', '.join(map(str, peers))}"
+    return ranks if peers else "the other ranks"
 
 
 def prefixed(rank: int, text: str) -> str:

@@ -116,9 +116,9 @@ class World(Collectives):
         return inner
 
     def abort(self, code: int) -> None:
-        with suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):  # full, closed or None: the abort must come all the same
+                stream.flush()
         time.sleep(0.2)  # what was printed and the news of the abort go to mpirun by different roads
         if not MPI.Is_finalized():
             MPI.COMM_WORLD.Abort(code)

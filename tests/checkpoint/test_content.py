@@ -20,11 +20,11 @@ RNG = np.random.default_rng(0)
 X, LABELS = RNG.random((BATCH * STEPS, *SHAPE), np.float32), RNG.integers(0, CLASSES, BATCH * STEPS)
 
 
-def strategy(communicator):
+def strategy(communicator, momentum=0.9):
     """digits-cnn has dropout, so the position in the random stream is part of what must continue."""
     return DataParallel(
         build("digits-cnn", SHAPE, CLASSES),
-        SGD(lr=0.1, momentum=0.9),
+        SGD(lr=0.1, momentum=momentum),
         communicator,
         Partition.of([], communicator.size),
         shape=SHAPE,
@@ -110,3 +110,20 @@ def test_another_model_is_refused_with_both_shapes_on_every_rank(tmp_path, saved
                 generation.read("model/0.bias", Spec("0.bias", (8,)))
 
     run(2, program)
+
+
+def test_a_run_saved_without_momentum_says_that_the_optimizer_differs(tmp_path):
+    with Store(tmp_path, Alone()) as store:
+        store.save(strategy(Alone(), momentum=0.0).state())
+        generation = store.newest()
+        with pytest.raises(CheckpointError, match=r"holds no tensor 'optimizer/velocity/0\.weight'") as error:
+            strategy(Alone()).load_state(generation.read, generation.meta)
+        assert "other optimizer settings: give those, first of all the same optim.momentum" in error.value.cure
+
+
+def test_a_tensor_that_only_the_model_lacks_is_not_blamed_on_the_optimizer(tmp_path):
+    with Store(tmp_path, Alone()) as store:
+        store.save(strategy(Alone()).state())
+        for name in ("model/9.weight", "optimizer/velocity/9.weight"):
+            with pytest.raises(CheckpointError, match="load it into the model that was saved"):
+                store.newest().read(name, Spec("9.weight", (1,)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -94,7 +95,7 @@ def test_another_host_keeps_it_while_it_gives_signs_of_life(tmp_path):
 
 
 def test_a_lease_that_says_nothing_counts_by_its_age(tmp_path):
-    """It is being written at this moment, or its writer was killed between creating and writing it."""
+    """The disk lost its text, or the writer was killed in between where there are no hard links."""
     (tmp_path / "lease.json").touch()
     with pytest.raises(CheckpointError, match="a job that does not say who it is"):
         Lease(tmp_path)
@@ -144,8 +145,31 @@ def test_a_job_that_lost_the_lease_cannot_commit(tmp_path, make_state, contents,
 def test_a_lease_that_somebody_removed_is_lost_too(tmp_path, make_state):
     with Store(tmp_path, Alone()) as store:
         (tmp_path / "lease.json").unlink()
-        with pytest.raises(CheckpointError, match="taken over"):
+        with pytest.raises(CheckpointError, match=r"lease.json was removed: another job may"):
             store.save(make_state(10))
+
+
+def test_a_lease_that_cannot_be_read_is_not_blamed_on_another_job(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "BEAT", 0.01)
+    held, real = Lease(tmp_path), Path.read_text
+
+    def read(path, *how, **kinds):
+        if path.name == "lease.json":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(path, *how, **kinds)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", read)
+        with pytest.raises(CheckpointError, match=r"cannot be read, .*Input/output error") as error:
+            held.check()
+        assert "another job" not in str(error.value)
+        held._released.wait(0.1)  # ten beats
+    held.check()
+    age(tmp_path, 1000)
+    old = (tmp_path / "lease.json").stat().st_mtime
+    while (tmp_path / "lease.json").stat().st_mtime == old:  # it still beats
+        held._released.wait(0.01)
+    held.release()
 
 
 def test_a_lease_that_could_not_be_written_keeps_nobody_out(tmp_path, monkeypatch):
@@ -162,3 +186,29 @@ def test_a_lease_that_could_not_be_written_keeps_nobody_out(tmp_path, monkeypatc
             Lease(tmp_path)
     assert not list(tmp_path.iterdir())
     Lease(tmp_path).release()
+
+
+@pytest.mark.parametrize("last", ["write_text", "hardlink_to"])
+def test_a_job_killed_while_it_takes_the_lease_keeps_nobody_out(tmp_path, monkeypatch, last):
+    monkeypatch.setattr(Path, last, lambda *how, **kinds: os._exit(9))
+    pid = os.fork()
+    if pid == 0:
+        Lease(tmp_path)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+    monkeypatch.undo()
+    assert not (tmp_path / "lease.json").exists()
+    Lease(tmp_path).release()
+
+
+def test_a_file_system_without_hard_links_keeps_leases_too(tmp_path, monkeypatch):
+    def refuse(path, target):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    held = Lease(tmp_path)
+    held.check()
+    with pytest.raises(CheckpointError, match=f"in use by another job: process {os.getpid()}"):
+        Lease(tmp_path)
+    held.check()
+    assert [path.name for path in tmp_path.iterdir()] == ["lease.json"]
+    held.release()

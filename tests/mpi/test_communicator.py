@@ -14,6 +14,7 @@ from launch import mpirun
 from shoal.core.errors import RankDied, Stalled, UsageError
 from shoal.mpi.allreduce import slices
 from shoal.mpi.alone import Alone
+from shoal.mpi.collectives import LABELS
 from shoal.mpi.communicator import Communicator
 from shoal.mpi.threads import run
 
@@ -106,23 +107,51 @@ def test_abort_ends_all_threads_with_its_code() -> None:
     assert end.value.code == 5
 
 
-def test_collectives_of_names_that_once_shared_a_tag_do_not_take_each_others_messages() -> None:
-    """Five bits of a hash told names apart: an allreduce's 32.0 was read as the length of an object, 4 EiB of it."""
+PAIRS = {  # names whose hashes agree in five bits, which is all that 2^15 tags have room for
+    "checkpoint search": lambda c: c.allreduce(np.full(2, 32.0), "loss"),
+    "cores": lambda c: c.barrier("warm-up"),
+}
 
+
+def in_different_collectives(labels: int, name: str) -> None:
     def program(c: Communicator) -> None:
+        c.labels = labels  # type: ignore[attr-defined]
         c.deadline = 0.5
         if c.rank == 0:
-            c.allgather_obj({}, "checkpoint search")
+            c.allgather_obj({}, name)
         else:
-            c.allreduce(np.full(1, 32.0), "loss")
+            PAIRS[name](c)
 
+    run(2, program, backend="reference")
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_ranks_in_different_collectives_do_not_take_each_others_messages(name: str) -> None:
     with pytest.raises(Stalled):
-        run(2, program, backend="reference")
+        in_different_collectives(LABELS, name)
 
 
-def test_an_object_of_impossible_length_is_refused() -> None:
+@pytest.mark.parametrize(
+    "name, error",
+    [
+        ("checkpoint search", r"lengths of \[2, 4629700416936869888\] bytes were announced"),
+        ("cores", r"rank [01] sent (0 bytes, 8|8 bytes, 0) were expected"),
+    ],
+)
+def test_where_tags_are_few_they_may_and_the_error_says_what_came(name: str, error: str) -> None:
+    """Once the loss 32.0 was read as the length of an object, and memory asked for 4 EiB of it."""
+    with pytest.raises(UsageError, match=error):
+        in_different_collectives(32, name)
+
+
+@pytest.mark.parametrize("how", ["allgather", "broadcast"])
+def test_an_object_of_impossible_length_is_refused(how: str) -> None:
     def program(c: Communicator) -> None:
-        c.allgather_obj("x" * (1 << 27) if c.rank else "", "too large")
+        value = "x" * (1 << 27) if c.rank else ""
+        if how == "allgather":
+            c.allgather_obj(value, "too large")
+        else:
+            c.broadcast_obj(value, 1, "too large")
 
-    with pytest.raises(UsageError, match="67108864 is the most"):
+    with pytest.raises(UsageError, match=f"{how} 'too large': .* 67108864 is the most"):
         run(2, program, backend="reference")

@@ -54,10 +54,30 @@ def test_an_error_in_another_thread_ends_the_world() -> None:
     assert "rank 1: DataError: the file is short" in finished.said(1)
 
 
-def test_the_end_of_the_program_has_no_deadline() -> None:
+def test_a_closed_stdout_does_not_keep_the_others_waiting() -> None:
+    finished = ends(
+        "if c.rank == 1:\n    sys.stdout = open('/dev/full', 'w')\n    print(1)\n    raise DataError('torn')\n"
+    )
+    assert finished.code == 4
+    assert "rank 1: DataError: torn" in finished.said(1)
+
+
+def test_a_closed_stderr_does_not_keep_the_others_waiting() -> None:
+    finished = ends("if c.rank == 1:\n    sys.stderr = None\n    raise DataError('torn')\n")
+    assert finished.code == 4
+
+
+def test_the_end_of_the_program_has_a_longer_deadline() -> None:
     """Rank 0 may still be writing when the others are done."""
     finished = mpirun(2, START + "c.deadline = 0.3\nif c.rank == 0: time.sleep(1)\n", timeout=30)
     assert finished.code == 0, finished.text
+
+
+def test_a_rank_that_hangs_in_the_end_ends_the_others() -> None:
+    hang = "import atexit\nfrom shoal.mpi import fatal\nfatal.LAST = 1\nif c.rank: atexit.register(time.sleep, 60)\n"
+    finished = mpirun(2, START + hang, timeout=30)
+    assert finished.code == 7, finished.text
+    assert "in barrier 'end of the program' at step 0, waiting for rank 1" in finished.said(0)
 
 
 def raised(error: BaseException) -> str:

@@ -47,6 +47,14 @@ def test_ranks_in_different_collectives_each_report_their_own() -> None:
     assert "in barrier 'epoch 1' at step 12, waiting for rank 1" in finished.said(2)
 
 
+def test_they_do_so_too_if_five_bits_of_their_names_agree() -> None:
+    other = "if c.rank == 1: c.allgather_obj({}, 'checkpoint search')\nc.allreduce(np.full(2, 32.0), 'loss')"
+    finished = mpirun(2, START + other, timeout=30)
+    assert finished.code == 7, finished.text
+    assert "in allreduce 'loss' at step 12, waiting for rank 1" in finished.said(0)
+    assert "in allgather 'checkpoint search' at step 12, waiting for rank 0" in finished.said(1)
+
+
 def test_a_rank_that_never_calls_reports_from_the_end_of_its_program() -> None:
     finished = mpirun(3, START + "if c.rank != 1: gradients()", timeout=30)
     assert finished.code == 7
@@ -91,6 +99,27 @@ def test_reports_from_a_part_of_the_ranks_name_ranks_of_the_whole(capfd: pytest.
     with pytest.raises(Stalled, match=r"rank 1 stalled after .* in barrier 'odd and even'.*waiting for rank 3"):
         run(4, program, deadline=0.4, backend="reference")
     assert "rank 3 busy outside communication" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("asleep", [0.8, 3])
+def test_a_patient_wait_is_no_stall_but_is_reported_once(capfd: pytest.CaptureFixture[str], asleep: float) -> None:
+    def program(c: Communicator) -> None:
+        c.patience = 1.6
+        c.barrier("all here")
+        if c.rank == 1:
+            time.sleep(asleep)
+        c.barrier("a slow disk")
+
+    if asleep < 1:
+        run(2, program, deadline=0.2, backend="reference")
+    else:
+        with pytest.raises(Stalled, match="in barrier 'a slow disk'"):
+            run(2, program, deadline=0.2, backend="reference")
+    said = capfd.readouterr().err
+    assert said.count("rank 0 waiting since") == 1
+    assert "s in barrier 'a slow disk' at step 0 for rank 1; it goes on until 1.6 s" in said
+    assert "rank 1 busy outside communication" in said
+    assert ("stalled" in said) == (asleep > 1)
 
 
 def test_no_deadline_no_report(capfd: pytest.CaptureFixture[str]) -> None:
