@@ -8,7 +8,7 @@ layer meets other ranks; it is the identity unless a strategy supplies it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -25,6 +25,8 @@ class Context:
     pool: where outputs and scratch come from (None: plain allocation).
     input_gradient: False lets the first block skip the gradient nobody reads.
     total: the sum of a small array over the replicas that share this batch.
+    stash: what long skips put by, by name: activations until they are popped, then gradients until they are taken; one
+    dict for each micro-batch.
     """
 
     training: bool = False
@@ -36,6 +38,7 @@ class Context:
     pool: Any = None
     input_gradient: bool = True
     total: Callable[[Any], Any] = alone
+    stash: dict[str, Any] = field(default_factory=dict)
 
     def at(self, name: str, input_gradient: bool = True) -> Context:
         """The context of the child called `name`."""

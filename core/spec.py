@@ -8,10 +8,12 @@ whole would, and any strategy reads any checkpoint.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from .errors import UsageError
 from .shape import Shape, prod
+
+Role: TypeAlias = Literal["weight", "buffer", "statistic"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Spec:
     """One named tensor: which slice of which logical tensor, how it starts, whether weight decay applies.
 
     alias_of: the name of another Spec whose storage this one shares (tied weights).
+    role: "weight" is trained; "buffer" is read by forward and changed by commit only (running statistics); "statistic" is
+    what backward adds up for commit, in float64, once per global batch.
     """
 
     name: str
@@ -36,6 +40,7 @@ class Spec:
     alias_of: str | None = None
     global_shape: Shape = ()
     origin: Shape = ()
+    role: Role = "weight"
 
     def __post_init__(self) -> None:
         if not self.global_shape:

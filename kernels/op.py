@@ -4,12 +4,19 @@ The rule is an ordinary function: its docstring is the formula, its signature th
 rule. The decorator turns it into an Op that checks what every backend would have to check, once, and then calls the
 backend's kernel. The reference kernel is a pure function that returns new arrays, so that it reads like the formula; the
 others write into `out`.
+
+On the backend "shapes" nothing is computed: results are zeros that no memory is spent on until somebody looks, and
+`counting` hears of every call. So what a network costs is found by running it, not by a second description of it.
+
+    with counting() as calls: model.forward(p, x, ctx)          ctx.backend = "shapes"
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +38,28 @@ class Like(NamedTuple):
         return prod(self.shape) * self.dtype.itemsize
 
 
+class Call(NamedTuple):
+    """One call of an op on the backend "shapes"."""
+
+    op: str
+    flops: int
+    nbytes: int
+
+
+_calls: ContextVar[list[Call] | None] = ContextVar("calls", default=None)
+
+
+@contextmanager
+def counting() -> Iterator[list[Call]]:
+    """Collects the calls on the backend "shapes"."""
+    calls: list[Call] = []
+    token = _calls.set(calls)
+    try:
+        yield calls
+    finally:
+        _calls.reset(token)
+
+
 class Op:
     """One operation on arrays.
 
@@ -45,6 +74,7 @@ class Op:
     def __init__(self, rule: Callable, flops: Callable[..., int], updates: tuple[str, ...]):
         self.rule = rule
         self.name = rule.__name__
+        self.file = rule.__module__.rpartition(".")[2]  # the same in every backend's folder
         self.__doc__ = rule.__doc__
         self.flops = flops  # same arguments as the op, arrays or Likes
         self.updates = updates  # names of the arguments that are overwritten
@@ -65,22 +95,29 @@ class Op:
         """The definition: new arrays, nothing overwritten."""
         self._check(arrays, hyper)
         self.rule(*arrays, **hyper)
-        return find(self.name, "reference")(*arrays, **hyper)
+        return find(self.file, self.name, "reference")(*arrays, **hyper)
 
     def __call__(self, *arrays: Any, out: Any = None, pool: Any = None, backend: str | None = None, **hyper: Any) -> Any:
         backend = backend or backend_of(arrays[0])
         self._check(arrays, hyper)
         likes = self.rule(*arrays, **hyper)
-        outs = self._outs(likes, out, pool, bool(hyper.get("accumulate")))
+        outs = self._outs(likes, out, None if backend == "shapes" else pool, bool(hyper.get("accumulate")))
         result = outs[0] if len(outs) == 1 else outs
-        if backend == "reference":
+        if backend == "shapes":
+            self._count(arrays, hyper)
+        elif backend == "reference":
             self._define(arrays, hyper, outs)
         else:
-            find(self.name, backend)(*arrays, out=result, pool=pool, **hyper)
+            find(self.file, self.name, backend)(*arrays, out=result, pool=pool, **hyper)
         return result if outs else None
 
+    def _count(self, arrays: tuple, hyper: dict) -> None:
+        calls = _calls.get()
+        if calls is not None:
+            calls.append(Call(self.name, self.flops(*arrays, **hyper), self.bytes(*arrays, **hyper)))
+
     def _define(self, arrays: tuple, hyper: dict, outs: tuple) -> None:
-        values = find(self.name, "reference")(*arrays, **hyper)
+        values = find(self.file, self.name, "reference")(*arrays, **hyper)
         targets = outs or tuple(arrays[self.parameters.index(name)] for name in self.updates)
         for target, value in zip(targets, values if isinstance(values, tuple) else (values,), strict=True):
             if hyper.get("accumulate"):
@@ -111,7 +148,7 @@ class Op:
         if out is None:
             if accumulate:
                 raise UsageError(f"{self.name}: accumulate=True adds into out=, which is missing")
-            empty = pool.empty if pool is not None else np.empty
+            empty = pool.empty if pool is not None else np.zeros
             return tuple(empty(like.shape, like.dtype) for like in likes)
         outs = out if isinstance(out, tuple) else (out,)
         for given, like in zip(outs, likes, strict=True):

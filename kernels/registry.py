@@ -1,7 +1,8 @@
-"""Which function serves which op on which backend: a table, read lazily.
+"""Which function serves which op on which backend: said by the names of the files.
 
-Nothing is scanned and nothing is imported before its first call. Adding a kernel is one file and one line here. A missing
-kernel is an error that names the file to write; there is no silent fall-back to another backend or across a bus.
+The rule of an op stands in `ops/FILE.py`, its kernel in `BACKEND/FILE.py` under the op's own name. Nothing is scanned and
+nothing is imported before its first call. A missing kernel is an error that names what to write; there is no silent
+fall-back to another backend or across a bus.
 """
 
 from __future__ import annotations
@@ -13,43 +14,18 @@ from importlib import import_module
 from ..core.backend import BACKENDS
 from ..core.errors import PlatformError, UsageError
 
-# op -> the file it stands in, the same in every backend folder
-FILES = {
-    "gemm": "gemm",
-    "column_sum": "gemm",
-    "conv2d": "conv2d",
-    "conv2d_dx": "conv2d_gradient",
-    "conv2d_dw": "conv2d_gradient",
-    "relu": "activation",
-    "relu_dx": "activation",
-    "max_pool2d": "pooling",
-    "max_pool2d_dx": "pooling",
-    "cross_entropy": "loss",
-    "dropout": "dropout",
-    "random_bits": "philox",
-    "fill_uniform": "philox",
-    "fill_normal": "philox",
-    "sgd": "optimizer",
-    "momentum": "optimizer",
-    "ordered_sum": "reduction",
-}
-
-# The registry: {op: {backend: "module:function"}}. A backend appears in a row once its file is written.
-KERNELS: dict[str, dict[str, str]] = {
-    op: {backend: f"{backend}.{file}:{op}" for backend in ("reference", "cpu")} for op, file in FILES.items()
-}
-
 
 @cache
-def find(op: str, backend: str) -> Callable:
-    """The kernel of `op` on `backend`; PlatformError (code 3) if nobody wrote it."""
+def find(file: str, op: str, backend: str) -> Callable:
+    """The kernel `op` in `file` of `backend`; PlatformError (code 3) if nobody wrote it."""
     if backend not in BACKENDS:
         raise UsageError(f'backend "{backend}" is not known', f"use one of {', '.join(BACKENDS)}")
+    name = f"{__package__}.{backend}.{file}"
     try:
-        module, function = KERNELS[op][backend].split(":")
-    except KeyError:
-        raise PlatformError(
-            f"op {op} has no {backend} kernel",
-            f"write kernels/{backend}/{FILES[op]}.py:{op} and add it to kernels/registry.py",
-        ) from None
-    return getattr(import_module(f".{module}", __package__), function)
+        return getattr(import_module(name), op)
+    except ModuleNotFoundError as error:
+        if error.name not in (name, name.rpartition(".")[0]):
+            raise
+    except AttributeError:
+        pass
+    raise PlatformError(f"op {op} has no {backend} kernel", f"write {op} in kernels/{backend}/{file}.py")

@@ -16,20 +16,20 @@ import numpy as np
 
 from ..core.errors import UsageError
 from ..core.random import key
-from ..core.spec import Spec
+from ..core.spec import Role, Spec
 from ..kernels import ops
 
 ALIGN = 16  # elements: one cache line of float32, two of float64
 
 
 class Layout:
-    """Where each Spec's tensor lies in the flat buffer; two equal lists of Specs give the same layout.
+    """Where the tensor of each Spec of one role lies in the flat buffer; equal lists of Specs give the same layout.
 
     size: elements of the buffer, padding included.   parameters: elements of the tensors, aliases counted once.
     """
 
-    def __init__(self, specs: Iterable[Spec]):
-        self.specs = {spec.name: spec for spec in specs}
+    def __init__(self, specs: Iterable[Spec], role: Role = "weight"):
+        self.specs = {spec.name: spec for spec in specs if spec.role == role}
         self.offsets: dict[str, int] = {}
         self.size = 0
         for spec in self.specs.values():
@@ -120,6 +120,16 @@ class Arena:
             else:
                 view.fill({"zeros": 0.0, "ones": 1.0}[spec.init.kind])
         return self
+
+
+def together(*arenas: Arena) -> dict[str, Any]:
+    """Their views in one tree: what layers read (weights and buffers), what they add into (gradients and statistics)."""
+    return _merged([arena.views for arena in arenas])
+
+
+def _merged(trees: list[dict[str, Any]]) -> dict[str, Any]:
+    names = {name: [tree[name] for tree in trees if name in tree] for tree in trees for name in tree}
+    return {name: _merged(found) if isinstance(found[0], dict) else found[0] for name, found in names.items()}
 
 
 def _aligned_zeros(size: int, dtype: np.dtype) -> np.ndarray:

@@ -1,4 +1,9 @@
-"""Losses: forward and gradient in one call, because both need the same exponentials."""
+"""Losses: forward and gradient in one call, because both need the same exponentials.
+
+A loss adds up; nobody but the strategy knows what to divide by. The mass of a target is the weight its terms have together
+(their number, unless classes are weighted or elements ignored), and the mean over a global batch is sum / mass, however
+its samples lie on ranks and micro-batches.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +13,37 @@ import numpy as np
 
 from ..core.context import Context
 from ..core.errors import DataError
+from ..core.shape import prod
 from ..kernels import ops
 
 
-class CrossEntropy:
+class Loss:
+    """The face of every loss.
+
+        sum, right, dz = loss(z, target, scale, ctx)        dz = scale * d(sum)/dz
+
+    scale is 1 / (mass of the GLOBAL batch): then the sum of the ranks' gradients is the gradient of the global mean.
+    right: how many terms were classified right, 0 for a loss that classifies nothing.   May overwrite z.
+    even: the mass of a batch follows from the number of its samples alone, so no rank has to ask the others.
+    """
+
+    even = True
+
+    def mass(self, target: Any) -> float:
+        """The sum of the weights of all terms of this target: (N, ...) -> N * ..."""
+        return float(prod(target.shape))
+
+    def __call__(self, z: Any, target: Any, scale: float, ctx: Context) -> tuple[float, int, Any]:
+        """(sum of all terms in float64, terms classified right, dz)."""
+        raise NotImplementedError
+
+
+class CrossEntropy(Loss):
     """Softmax cross-entropy over class labels.
 
         loss_sum = sum_n loss[n]          dz = scale * d(loss_sum)/dz
 
-    scale is 1 / (samples of the GLOBAL batch): then the sum of the ranks' gradients is the gradient of the global mean,
-    whatever the shares.
+    z: (N, K)   labels: (N,) int64 in [0, K).
     """
 
     def __call__(self, z: Any, labels: Any, scale: float, ctx: Context) -> tuple[float, int, Any]:

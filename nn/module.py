@@ -6,7 +6,12 @@ number of micro-batches and weight versions at the same time, which is what pipe
     y, saved = layer.forward(p, x, ctx)
     dx       = layer.backward(p, g, saved, dy, ctx)        adds the weights' gradients into g
 
-p and g are views of an Arena: p["weight"] for a layer, p["0"] for a child of a container. Shapes never contain the batch.
+p and g are views of Arenas: p["weight"] for a layer, p["0"] for a child of a container. p holds what the layer reads,
+weights and buffers; g what it adds into, gradients and statistics. Shapes never contain the batch.
+
+Running statistics are additive and committed once: backward adds a batch's counts and sums into g, a strategy adds them
+up over ranks and micro-batches like gradients, and commit turns the total into new buffers. So recomputation,
+micro-batches and replicas cannot count anything twice.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ class Module:
     """The face of every layer and container; a layer without weights writes out_shape, forward and backward only."""
 
     def specs(self, shape: Shape) -> list[Spec]:
-        """The weights for an input of `shape` (one sample, no batch), named from here: "weight", "0.weight"."""
+        """What it holds for an input of `shape` (one sample, no batch), named from here: "weight", "0.weight"."""
         return []
 
     def out_shape(self, shape: Shape) -> Shape:
@@ -36,6 +41,15 @@ class Module:
     def backward(self, p: Any, g: Any, saved: Any, dy: Any, ctx: Context) -> Any:
         """dx, or None where ctx.input_gradient is False; weight gradients are added into g. May overwrite dy."""
         raise NotImplementedError
+
+    def children(self) -> list[tuple[str, Module]]:
+        """The layers inside, by the names their weights are under."""
+        return []
+
+    def commit(self, p: Any, g: Any) -> None:
+        """Updates the buffers in p from the statistics in g, those of one global batch; called once for it."""
+        for name, module in self.children():
+            module.commit(p.get(name, {}), g.get(name, {}))
 
     def __repr__(self) -> str:
         facts = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())

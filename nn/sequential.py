@@ -44,6 +44,9 @@ class Sequential(Module):
             dy = self.blocks[i].backward(child(p, i), child(g, i), saved.pop(), dy, inner)
         return dy
 
+    def children(self) -> list[tuple[str, Module]]:
+        return [(str(i), block) for i, block in enumerate(self.blocks)]
+
     def __len__(self) -> int:
         return len(self.blocks)
 

@@ -31,7 +31,7 @@ def conv2d(
     bias: Any = None,
     activation: str | None = None,
 ) -> None:
-    """y = act(x * w + bias), cross-correlation; the op's definition is in kernels/ops.py."""
+    """y = act(x * w + bias), cross-correlation; the op's definition is in kernels/ops/."""
     x = place(x, padded(x.shape[1:3], window), pool)
     k, r, s, c = w.shape
     filters = Layout(1, 1, r * s * c, 0, 0, 1, k // groups, r * s * c, groups, k // groups * r * s * c)

@@ -23,7 +23,7 @@ from .simd import MR
 
 
 def conv2d_dx(dy: Any, w: Any, window: Window, size: Pair, *, out: Any, pool: Any = None, groups: int = 1) -> None:
-    """Gradient by the input; the op's definition is in kernels/ops.py."""
+    """Gradient by the input; the op's definition is in kernels/ops/."""
     k, r, s, c = w.shape
     dy = place(dy, _spread(size, window), pool)
     k //= groups
@@ -43,7 +43,7 @@ def _spread(size: Pair, window: Window) -> Placement:
 def conv2d_dw(
     x: Any, dy: Any, window: Window, *, out: Any, pool: Any = None, groups: int = 1, accumulate: bool = False
 ) -> None:
-    """Gradient by the weights; the op's definition is in kernels/ops.py."""
+    """Gradient by the weights; the op's definition is in kernels/ops/."""
     x = place(x, padded(x.shape[1:3], window), pool)
     pixels, k, terms = dy.size // dy.shape[3], dy.shape[3] // groups, out.size // dy.shape[3]
     in_place = _in_place(terms, k, dy.shape[3], dy.dtype)

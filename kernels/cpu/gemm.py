@@ -34,7 +34,7 @@ def gemm(
     activation: str | None = None,
     accumulate: bool = False,
 ) -> None:
-    """c[m,n] = act( sum_k a[m,k] * b[k,n] + bias[n] ); the op's definition is in kernels/ops.py."""
+    """c[m,n] = act( sum_k a[m,k] * b[k,n] + bias[n] ); the op's definition is in kernels/ops/."""
     m, n = out.shape
     k = a.shape[0] if trans_a else a.shape[1]
     pack_b = trans_b or n % lanes(b.dtype) > 0 or m > FEW
@@ -77,7 +77,7 @@ def _product(m: int, n: int, k: int, packed_a: bool, packed_b: bool, dtype: np.d
 
 
 def column_sum(x: Any, *, out: Any, pool: Any = None, accumulate: bool = False) -> None:
-    """y[k] = sum_m x[m,k], in float64 and rounded once; the op's definition is in kernels/ops.py."""
+    """y[k] = sum_m x[m,k], in float64 and rounded once; the op's definition is in kernels/ops/."""
     k = x.shape[-1]
     m = x.size // max(1, k)
     partial = empty(pool, (-(-m // ROWS), k), np.float64)

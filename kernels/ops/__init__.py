@@ -1,0 +1,19 @@
+"""The operations: formula, shape rule, flop count. One place, read before any kernel.
+
+Letters: N batch, H W input rows and columns, C input channels, K output channels, R S kernel rows and columns, P Q output
+rows and columns, G groups, T time; M N K for gemm. Channels last everywhere. Gradients are called dx, dw after what they
+belong to. `accumulate=True` adds into `out` (how gradients are collected).
+
+    ops/<file>.py        what an op is                  reference/<file>.py, cpu/<file>.py        how it is computed
+"""
+
+from .activation import relu, relu_dx
+from .conv2d import conv2d
+from .conv2d_gradient import conv2d_dw, conv2d_dx
+from .dropout import dropout
+from .gemm import column_sum, gemm
+from .loss import cross_entropy
+from .optimizer import momentum, sgd
+from .philox import fill_normal, fill_uniform, random_bits
+from .pooling import max_pool2d, max_pool2d_dx
+from .reduction import ordered_sum

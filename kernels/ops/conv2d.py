@@ -1,0 +1,40 @@
+"""Two-dimensional convolution, channels last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...core.shape import Shape, Window, prod
+from ..op import Like, op
+from .rule import epilogue, need
+
+
+def conv2d_shapes(x: Shape, w: Shape, window: Window, groups: int) -> Shape:
+    need(len(x) == 4 and len(w) == 4, lambda: f"conv2d: x {x} must be (N, H, W, C) and w {w} (K, R, S, C/G)")
+    need(w[1:3] == window.kernel, lambda: f"conv2d: w {w} has a {w[1:3]} kernel, the window {window.kernel}")
+    need(
+        groups >= 1 and x[3] == w[3] * groups and w[0] % groups == 0,
+        lambda: f"conv2d: {x[3]} input channels, {w[0]} output channels, {groups} groups and w {w} do not fit together",
+        "w is (K, R, S, C/G); C and K are multiples of the groups",
+    )
+    return (x[0], *window.out(x[1], x[2]), w[0])
+
+
+@op(
+    flops=lambda x, w, window, groups=1, **_: 2
+    * prod(conv2d_shapes(x.shape, w.shape, window, groups))
+    * prod(w.shape[1:])
+)
+def conv2d(
+    x: Any, w: Any, window: Window, *, groups: int = 1, bias: Any = None, activation: str | None = None
+) -> tuple[Like, ...]:
+    """Two-dimensional cross-correlation, channels last, with bias and activation in its epilogue.
+
+        y[n,p,q,k] = act( sum_{r,s,c} x[n, stride*p + dilation*r - top, stride*q + dilation*s - left, g*C/G + c] * w[k,r,s,c] + bias[k] )
+
+    x: (N, H, W, C)   w: (K, R, S, C/G)   bias: (K,)   ->   y: (N, P, Q, K);   g = k // (K/G); x is 0 outside.
+    Cost: 2*N*P*Q*K*R*S*C/G flops.
+    """
+    shape = conv2d_shapes(x.shape, w.shape, window, groups)
+    epilogue("conv2d", bias, activation, w.shape[0])
+    return (Like(shape, x.dtype),)

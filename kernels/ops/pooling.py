@@ -1,0 +1,48 @@
+"""Sliding windows that keep one number each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...core.errors import UsageError
+from ...core.shape import Pair, Window, prod
+from ..op import Like, op
+from .rule import need
+
+
+@op(flops=lambda x, window: prod(window.kernel) * x.shape[0] * prod(window.out(*x.shape[1:3])) * x.shape[3])
+def max_pool2d(x: Any, window: Window) -> tuple[Like, ...]:
+    """Maximum over a window, and where it was found.
+
+        y[n,p,q,c] = max_{r,s} x[n, stride*p + dilation*r - top, stride*q + dilation*s - left, c]
+
+    x: (N, H, W, C)  ->  y: (N, P, Q, C), argmax: (N, P, Q, C) int32, the position h*W + w within the sample.
+    Padding never wins (it counts as minus infinity). Among equal values the first in (r, s) order wins. A NaN wins.
+    Every window must hold at least one real element, so padding is less than the window's span.
+    """
+    need(len(x.shape) == 4, lambda: f"max_pool2d: x {x.shape} must be (N, H, W, C)")
+    for k, d, sides in zip(window.kernel, window.dilation, window.padding, strict=True):
+        span = d * (k - 1) + 1
+        if 2 * max(sides) > span:
+            raise UsageError(f"max_pool2d: padding {sides} is more than half of the window's span {span}")
+    shape = (x.shape[0], *window.out(*x.shape[1:3]), x.shape[3])
+    for n, k, s, d, (before, _), out in zip(
+        x.shape[1:3], window.kernel, window.stride, window.dilation, window.padding, shape[1:3], strict=True
+    ):
+        real = n >= d or all(any(0 <= s * p - before + d * r < n for r in range(k)) for p in range(out))
+        if not real:
+            raise UsageError(f"max_pool2d: dilation {d} steps over an input of {n}: a window would hold padding only")
+    return Like(shape, x.dtype), Like(shape, np.dtype(np.int32))
+
+
+@op(flops=lambda dy, argmax, size: prod(dy.shape))
+def max_pool2d_dx(dy: Any, argmax: Any, size: Pair) -> tuple[Like, ...]:
+    """Gradient of max_pool2d: dy goes to the element that won; overlapping windows add, in (p, q) order.
+
+    dy: (N, P, Q, C)   argmax: (N, P, Q, C) int32   size: (H, W)   ->   dx: (N, H, W, C)
+    """
+    need(dy.shape == argmax.shape, lambda: f"max_pool2d_dx: dy {dy.shape}, argmax {argmax.shape}")
+    need(argmax.dtype == np.int32, lambda: f"max_pool2d_dx: argmax is {argmax.dtype}, not int32")
+    return (Like((dy.shape[0], *size, dy.shape[3]), dy.dtype),)

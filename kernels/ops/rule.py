@@ -1,0 +1,35 @@
+"""What shape rules have in common: the checks that several of them make, said once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ...core.errors import UsageError
+from ...core.shape import Shape
+
+ACTIVATIONS = (None, "relu")  # what an epilogue can apply
+
+
+def need(true: bool, problem: Callable[[], str], cure: str = "") -> None:
+    """Raises UsageError unless true; the words are only put together then (a dtype takes microseconds to print)."""
+    if not true:
+        raise UsageError(problem(), cure)
+
+
+def epilogue(name: str, bias: Any, activation: str | None, columns: int) -> None:
+    need(activation in ACTIVATIONS, lambda: f"{name}: activation {activation!r} is not one of {ACTIVATIONS}")
+    need(bias is None or bias.shape == (columns,), lambda: f"{name}: bias {getattr(bias, 'shape', ())} for {columns} columns")
+
+
+def inside(name: str, shape: Shape, origin: Shape, whole: Shape) -> None:
+    need(bool(origin) == bool(whole), lambda: f"{name}: origin {origin} and whole {whole} go together")
+    if whole:
+        fits = len(whole) == len(origin) == len(shape)
+        fits = fits and all(o + n <= w for o, n, w in zip(origin, shape, whole, strict=True))
+        need(fits, lambda: f"{name}: a slice {shape} at {origin} leaves {whole}")
+
+
+def flat(name: str, *arrays: Any) -> None:
+    shapes = [a.shape for a in arrays]
+    need(len(set(shapes)) == 1 and len(shapes[0]) == 1, lambda: f"{name}: buffers {shapes} must be flat and of one length")
