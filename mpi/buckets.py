@@ -52,17 +52,20 @@ class Flight:
 
     def __init__(self, communicator: Communicator, gradients: np.ndarray, buckets: Iterable[Bucket]):
         self.communicator, self.gradients = communicator, gradients
-        self.waiting = list(buckets)
+        self.waiting = list(enumerate(buckets))
         self.flying: list[Request] = []
+
+    def depart(self, a: np.ndarray, name: str) -> None:
+        """Starts the sum of a small array that is complete."""
+        self.flying.append(self.communicator.iallreduce(a, name))
 
     def after(self, block: int) -> None:
         """Backward has returned from `block`. MPI moves nothing by itself, so what is under way is polled here."""
         if self.flying:
             self.flying[0].test()  # one test moves all
-        while self.waiting and self.waiting[0].block >= block:
-            bucket = self.waiting.pop(0)
-            piece = self.gradients[bucket.start : bucket.stop]
-            self.flying.append(self.communicator.iallreduce(piece, f"gradients {len(self.flying)}"))
+        while self.waiting and self.waiting[0][1].block >= block:
+            number, bucket = self.waiting.pop(0)
+            self.depart(self.gradients[bucket.start : bucket.stop], f"gradients {number}")
 
     def land(self) -> None:
         """Starts what has not left and waits for all."""

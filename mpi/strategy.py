@@ -16,7 +16,9 @@ import numpy as np
 from ..core.spec import Spec, State
 
 Role = Literal["worker", "server", "idle"]
-Fetch = Callable[[np.ndarray], tuple[Any, Any]]  # global sample indices -> (x, labels) of this rank's samples
+Fetch = Callable[[np.ndarray], tuple[Any, Any]]  # global sample indices -> (x, target) of this rank's samples
+Observe = Callable[[np.ndarray, Any, Any], None]  # (samples, z, target), where outputs are: z is gone afterwards
+Predicted = Callable[[np.ndarray, Any], None]  # (samples, z)
 Read = Callable[[str, Spec], Any]  # logical name, slice wanted -> array
 
 
@@ -24,13 +26,15 @@ Read = Callable[[str, Spec], Any]  # logical name, slice wanted -> array
 class Report:
     """One global batch, the same on every rank.
 
-    step: its number from 0.   samples: its size.   loss: the mean over it.   right: samples classified correctly.
+    step: its number from 0.   samples: its size.   loss: the mean over its mass.   right: terms classified correctly.
+    mass: the weight of its terms: the number of samples, or of positions where each has a label (nn.loss).
     """
 
     step: int
     samples: int
     loss: float
     right: int
+    mass: float
 
 
 class Strategy(Protocol):
@@ -48,8 +52,14 @@ class Strategy(Protocol):
     def drain(self) -> list[Report]:
         """Finishes what is in flight; after it, weights are those after the last batch fed."""
 
-    def evaluate(self, batch: np.ndarray, fetch: Fetch) -> Report:
-        """Loss and hits on a global batch, without training."""
+    def evaluate(self, batch: np.ndarray, fetch: Fetch, observe: Observe | None = None) -> Report:
+        """Loss and hits on a global batch, without training; the ranks that hold outputs show them to observe."""
+
+    def predict(self, batch: np.ndarray, fetch: Fetch, observe: Predicted) -> None:
+        """Outputs only: the ranks that hold them show them to observe."""
+
+    def remarks(self, batch: int) -> list[str]:
+        """What a user must know of how batches of this size are treated, if it is not what serial training does."""
 
     def state(self) -> State:
         """What a checkpoint must hold, under logical names; valid after drain()."""

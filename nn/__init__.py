@@ -9,9 +9,10 @@ from .conv2d import Conv2d
 from .dropout import Dropout
 from .flatten import Flatten
 from .linear import Linear
-from .loss import CrossEntropy
+from .loss import CrossEntropy, Loss
 from .module import Module
 from .pooling import MaxPool2d
+from .replica import Replica
 from .sequential import Sequential
 
 __all__ = [
@@ -22,8 +23,10 @@ __all__ = [
     "Flatten",
     "Layout",
     "Linear",
+    "Loss",
     "MaxPool2d",
     "Module",
     "ReLU",
+    "Replica",
     "Sequential",
 ]

@@ -62,6 +62,7 @@ def build(config: Config, comm: Communicator) -> Job:
         seed=config.train.seed,
         dtype=np.dtype(config.train.dtype),
         backend=config.train.backend,
+        micro_batches=config.train.micro_batches,
         bucket_bytes=bucket_bytes(config),
     )
     return Job(config, comm, threads, dataset, sampler, model, prefetch, strategy)

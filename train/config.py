@@ -51,10 +51,14 @@ class Optim:
 
 @dataclass(frozen=True)
 class Train:
-    """epochs: passes over the training samples.   batch: samples of a step, over all ranks.   seed: of all chance."""
+    """epochs: passes over the training samples.   batch: samples of a step, over all ranks.   seed: of all chance.
+
+    micro_batches: parts each rank works through its share in, one after the other: less memory, the same gradient.
+    """
 
     epochs: int = _at_least(1, 10)
     batch: int = _at_least(1, 64)
+    micro_batches: int = _at_least(1, 1)
     seed: int = _at_least(0, 1)
     dtype: Literal["float32", "float64"] = "float32"
     backend: Literal["cpu", "reference"] = "cpu"

@@ -92,8 +92,8 @@ class Loop:
                     self._save()
         losses += self._drain(name)
         test = self._evaluate()
-        loss = mean_loss(losses)
-        self.events.write("epoch", epoch=epoch, loss=loss, test_loss=test.loss, accuracy=test.right / test.samples)
+        loss = joined(losses).loss
+        self.events.write("epoch", epoch=epoch, loss=loss, test_loss=test.loss, accuracy=accuracy(test))
         self.screen.say(f"{name}: loss {loss:.4f}, test loss {test.loss:.4f}, test accuracy {accuracy(test):.2%}")
         last = epoch + 1 == self.job.config.train.epochs
         if last or (settings.every_epochs and (epoch + 1) % settings.every_epochs == 0):
@@ -141,16 +141,15 @@ class Loop:
 
 def evaluate(strategy: Strategy, batches: Sequence[np.ndarray], fetch: Fetch) -> Report:
     """Loss and hits over all of these batches, as one Report."""
-    reports = [strategy.evaluate(batch, fetch) for batch in batches]
-    samples = sum(report.samples for report in reports)
-    return Report(reports[-1].step, samples, mean_loss(reports), sum(report.right for report in reports))
+    return joined([strategy.evaluate(batch, fetch) for batch in batches])
 
 
-def mean_loss(reports: Sequence[Report]) -> float:
-    """The mean over all samples of the reports; NaN over none."""
-    samples = sum(report.samples for report in reports)
-    return sum(report.loss * report.samples for report in reports) / samples if samples else float("nan")
+def joined(reports: Sequence[Report]) -> Report:
+    """Several batches as one; the loss of none is a NaN."""
+    samples, right, mass = (sum(getattr(report, name) for report in reports) for name in ("samples", "right", "mass"))
+    loss = sum(report.loss * report.mass for report in reports) / mass if mass else float("nan")
+    return Report(reports[-1].step if reports else 0, samples, loss, right, mass)
 
 
 def accuracy(report: Report) -> float:
-    return report.right / report.samples
+    return report.right / report.mass

@@ -55,7 +55,8 @@ def train(config: Config, comm: Communicator, screen: Silent, resume: bool = Fal
         job = build(config, comm)
         hosts = comm.allgather_obj({"host": socket.gethostname(), "threads": job.threads}, "host map")
         if comm.rank == 0:
-            screen.say(_headline(job, len(hosts), len({host["host"] for host in hosts})))
+            for line in [_headline(job, len(hosts), len({host["host"] for host in hosts})), *job.strategy.remarks(job.sampler.batch)]:
+                screen.say(line)
         store = Store(folder, comm, keep=config.checkpoint.keep, reject=lambda path, problem: screen.say(problem))
         loop = Loop(job, store, screen)
         with store:

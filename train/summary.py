@@ -59,7 +59,7 @@ def summarise(comm: Communicator, pace: Pace, test: Report, checkpoint: str) -> 
     ranks = comm.allgather_obj(mine, "summary")
     slowest = max(ranks, key=lambda rank: rank["seconds"])
     return Summary(
-        accuracy=test.right / test.samples,
+        accuracy=test.right / test.mass,
         test_loss=test.loss,
         loss=pace.loss,
         steps=pace.done,

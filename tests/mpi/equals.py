@@ -1,6 +1,6 @@
 """The same training twice: by a loop that knows no ranks, and by a strategy on any communicator.
 
-The loop is written out from Module, Arena and Optimizer alone, so that it shares nothing with the strategies it judges.
+The loop is written out from Module, Replica and Optimizer alone, so that it shares nothing with the strategies it judges.
 Started by mpirun, this file trains `cases` or their whole `product` on its ranks; rank 0 saves the weights, and prints the ranks' digests.
 """
 
@@ -20,7 +20,7 @@ from shoal.core.context import Context
 from shoal.core.partition import Partition
 from shoal.mpi.communicator import Communicator
 from shoal.mpi.data_parallel import DataParallel
-from shoal.nn import Arena, CrossEntropy, Layout, Sequential
+from shoal.nn import CrossEntropy, Replica, Sequential
 from shoal.nn.models import digits_cnn, lenet, mlp
 from shoal.optim import SGD
 
@@ -36,7 +36,10 @@ OPTIMIZERS = {
     "sgd": SGD(0.05, weight_decay=1e-3),
     "momentum": SGD(0.02, momentum=0.9, nesterov=True, weight_decay=1e-3),
 }
+NORMALISED = ()
 Shares = tuple[float, ...]
+Split = tuple[Shares, int]  # shares, micro-batches of each
+WHOLE: Split = ((1,), 1)
 SHARES: dict[int, list[Shares]] = {
     1: [(1,)],
     2: [(1, 1), (3, 1)],
@@ -50,9 +53,16 @@ class Case:
     model: str
     optimizer: str
     shares: Shares
+    micro_batches: int = 1
 
     def __str__(self) -> str:
-        return f"{self.model}-{self.optimizer}-{':'.join(map(str, self.shares))}"
+        parts = f"-{self.micro_batches} parts" * (self.micro_batches > 1)
+        return f"{self.model}-{self.optimizer}-{':'.join(map(str, self.shares))}{parts}"
+
+    @property
+    def split(self) -> Split:
+        """How the serial loop must cut a batch to be the same: not at all, unless layers normalise over a batch."""
+        return (self.shares, self.micro_batches) if self.model in NORMALISED else WHOLE
 
 
 def product(ranks: int) -> list[Case]:
@@ -64,7 +74,7 @@ def product(ranks: int) -> list[Case]:
 def cases(ranks: int) -> list[Case]:
     """Both optimizers on mlp, momentum on lenet, everything on digits-cnn; equal and unequal shares."""
     equal, unequal = SHARES[ranks][0], SHARES[ranks][-1]
-    large = [Case("mlp", "sgd", unequal), Case("mlp", "momentum", equal), Case("lenet", "momentum", unequal)]
+    large = [Case("mlp", "sgd", unequal, 3), Case("mlp", "momentum", equal), Case("lenet", "momentum", unequal)]
     return large + [Case("digits-cnn", o, s) for o in OPTIMIZERS for s in SHARES[ranks]]
 
 
@@ -98,30 +108,45 @@ class Trained:
     right: list[int]
 
 
+def pieces(batch: np.ndarray, split: Split) -> list[np.ndarray]:
+    """The parts of a batch that go through the network on their own."""
+    shares, micro_batches = split
+    cut, found = Partition.of(shares, len(shares)), []
+    for rank in range(len(shares)):
+        share = batch[slice(*cut.bounds(len(batch), rank))]
+        found += [part for part in np.array_split(share, micro_batches) if len(part)]
+    return found
+
+
 @cache
-def serial(model: str, optimizer: str, dtype: str = "float64", steps: int = STEPS) -> Trained:
+def serial(model: str, optimizer: str, dtype: str = "float64", steps: int = STEPS, split: Split = WHOLE) -> Trained:
     """The definition: forward, loss, backward, update."""
     build, shape = MODELS[model]
     network, rule, fetch = build(), OPTIMIZERS[optimizer], fetching(model, dtype)
-    w = Arena(Layout(network.specs(shape)), dtype).initialise(SEED, BACKEND)
-    g, slots = w.like(), {slot: w.like() for slot in rule.slots}
+    copy = Replica(network, shape, dtype).initialise(SEED, BACKEND)
+    w, g = copy.weights, copy.gradients
+    slots = {slot: w.like() for slot in rule.slots}
     losses, right = [], []
     for step, batch in enumerate(batches(steps)):
-        x, labels = fetch(batch)
-        ctx = Context(training=True, step=step, seed=SEED, samples=batch.astype(np.int64), backend=BACKEND)
-        z, saved = network.forward(w.views, x, ctx)
-        loss, hits, dz = CrossEntropy()(z, labels, 1 / len(batch), ctx)
-        g.flat[:] = 0
-        network.backward(w.views, g.views, saved, dz, ctx)
+        copy.clear()
+        loss, hits = 0.0, 0
+        for part in pieces(batch, split):
+            x, labels = fetch(part)
+            ctx = Context(training=True, step=step, seed=SEED, samples=part.astype(np.int64), backend=BACKEND)
+            z, saved = network.forward(copy.p, x, ctx)
+            one, hit, dz = CrossEntropy()(z, labels, 1 / len(batch), ctx)
+            network.backward(copy.p, copy.g, saved, dz, ctx)
+            loss, hits = loss + one, hits + hit
+        copy.commit()
         rule.update(w, g, slots, step, BACKEND)
         losses.append(loss / len(batch))
         right.append(hits)
-    return Trained(w.flat, g.flat, losses, right)
+    return Trained(np.concatenate([w.flat, copy.buffers.flat]), g.flat, losses, right)
 
 
 def strategy(c: Communicator, case: Case, dtype: str = "float64", **settings: Any) -> DataParallel:
     build, shape = MODELS[case.model]
-    settings = {"backend": BACKEND, "bucket_bytes": 1 << 16, **settings}
+    settings = {"backend": BACKEND, "bucket_bytes": 1 << 16, "micro_batches": case.micro_batches, **settings}
     partition = Partition.of(case.shares, c.size)
     fetch = fetching(case.model, dtype)
     rule = OPTIMIZERS[case.optimizer]
@@ -134,7 +159,8 @@ def trained(c: Communicator, case: Case, dtype: str = "float64", steps: int = ST
     reports = [report for batch in batches(steps) for report in trainer.feed(batch)]
     assert [(r.step, r.samples) for r in reports] == [(i, len(b)) for i, b in enumerate(batches(steps))]
     losses, right = [r.loss for r in reports], [r.right for r in reports]
-    return Trained(trainer.weights.flat, trainer.gradients.flat, losses, right)
+    copy = trainer.replica
+    return Trained(np.concatenate([copy.weights.flat, copy.buffers.flat]), copy.gradients.flat, losses, right)
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> float:

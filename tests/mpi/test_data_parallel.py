@@ -14,11 +14,13 @@ from equals import Case
 from launch import mpirun
 from oracle import torch
 
+from shoal.core.context import Context
 from shoal.mpi.alone import Alone
 from shoal.mpi.communicator import Communicator
 from shoal.mpi.data_parallel import DataParallel
 from shoal.mpi.strategy import Report
 from shoal.mpi.threads import run
+from shoal.nn import CrossEntropy
 
 QUICK = [case for ranks in equals.SHARES for case in equals.cases(ranks)]
 LONG = [case for ranks in equals.SHARES for case in equals.product(ranks) if case not in QUICK]
@@ -38,7 +40,7 @@ def threaded(case: Case) -> tuple[equals.Trained, list[str]]:
 
 
 def assert_equals_serial(case: Case, weights: np.ndarray, losses: Any, right: Any) -> None:
-    expected = equals.serial(case.model, case.optimizer)
+    expected = equals.serial(case.model, case.optimizer, split=case.split)
     assert equals.difference(weights, expected.weights) <= 1e-10
     assert np.allclose(losses, expected.losses, rtol=1e-10)
     assert list(right) == expected.right
@@ -138,8 +140,12 @@ def test_the_serial_loop_equals_pytorch() -> None:
 
 def own_mean(trainer: DataParallel) -> None:
     """The gradient of the share's mean: right only where shares are equal."""
-    loss = trainer.loss
-    trainer.loss = lambda z, labels, scale, ctx: loss(z, labels, 1 / len(labels), ctx)  # type: ignore[assignment]
+
+    class Own(CrossEntropy):
+        def __call__(self, z: Any, labels: Any, scale: float, ctx: Context) -> Any:
+            return super().__call__(z, labels, 1 / len(labels), ctx)
+
+    trainer.loss = Own()
 
 
 def local_indices(trainer: DataParallel) -> None:
@@ -167,7 +173,7 @@ def test_a_mistake_is_seen(mistake: Any) -> None:
         mistake(trainer)
         for batch in equals.batches(equals.STEPS):
             trainer.feed(batch)
-        return trainer.weights.flat
+        return trainer.replica.weights.flat
 
     expected = equals.serial(SMALL.model, SMALL.optimizer)
     assert equals.difference(over_threads(program, 4)[0], expected.weights) > 1e-4
@@ -221,7 +227,7 @@ def test_a_step_sends_what_the_formula_says() -> None:
         messages, sent = c.counters.messages, c.counters.bytes
         trainer.feed(np.arange(8))
         counted = c.counters.messages - messages, c.counters.bytes - sent
-        return *counted, len(trainer.buckets), trainer.gradients.flat.nbytes
+        return *counted, len(trainer.buckets), trainer.replica.gradients.flat.nbytes
 
     for messages, sent, buckets, arena in over_threads(program, 2):
         assert messages == 2 * (buckets + 1)
@@ -261,7 +267,7 @@ def test_warm_up_changes_nothing_and_has_no_deadline() -> None:
         trainer.warm_up([8, 3])
         reports = [report for batch in equals.batches(equals.STEPS) for report in trainer.feed(batch)]
         losses, right = [r.loss for r in reports], [r.right for r in reports]
-        result = equals.Trained(trainer.weights.flat, trainer.gradients.flat, losses, right)
+        result = equals.Trained(trainer.replica.weights.flat, trainer.replica.gradients.flat, losses, right)
         assert (seen, c.deadline) == ([float("inf")], 300)
         return equals.digest(result)
 
@@ -278,9 +284,9 @@ def test_one_rank_alone_sends_nothing_and_equals_serial_to_the_bit() -> None:
 def test_evaluation_counts_the_whole_batch_on_every_rank() -> None:
     def program(c: Communicator) -> Report:
         trainer = equals.strategy(c, Case("digits-cnn", "sgd", (3, 1, 0, 1)[: c.size]))
-        before = trainer.weights.flat.copy()
+        before = trainer.replica.weights.flat.copy()
         report = trainer.evaluate(np.arange(19), equals.fetching("digits-cnn", "float64"))
-        assert (trainer.weights.flat == before).all()
+        assert (trainer.replica.weights.flat == before).all()
         return report
 
     alone = program(Alone())
@@ -327,7 +333,7 @@ def test_state_names_every_tensor_and_continues_to_the_bit() -> None:
             for i in (0, 1, 5)
             for leaf in ("weight", "bias")
         )
-        return equals.digest(equals.Trained(second.weights.flat, second.gradients.flat, losses, right))
+        return equals.digest(equals.Trained(second.replica.weights.flat, second.replica.gradients.flat, losses, right))
 
     assert over_threads(program, 4) == threaded(SMALL)[1]
 

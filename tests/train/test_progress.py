@@ -23,7 +23,7 @@ def pace() -> Pace:
     made = Pace(total=10)
     for step in range(4):
         made.spend(1.0, communication=0.25, idle=0.05)
-        made.add(Report(step, samples=100, loss=2.0 - step, right=50))
+        made.add(Report(step, samples=100, loss=2.0 - step, right=50, mass=100.0))
     return made
 
 
@@ -37,7 +37,7 @@ def test_speed_and_time_left_come_from_this_start_only() -> None:
     assert pace().left == 6.0
     resumed = Pace(total=10, done=8)
     resumed.spend(3.0, 0, 0)
-    resumed.add(Report(8, 100, 1.0, 1))
+    resumed.add(Report(8, 100, 1.0, 1, 100.0))
     assert (resumed.done, resumed.left) == (9, 3.0)
 
 
@@ -75,7 +75,7 @@ def test_a_file_gets_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
     lines.prepare()
     for step in range(250):
         running.spend(0.01, 0, 0)
-        running.add(Report(step, 10, 1.0, 5))
+        running.add(Report(step, 10, 1.0, 5, 10.0))
         lines.step("epoch 1/4", running)
     out = capsys.readouterr().err.splitlines()
     assert len(out) == 2
@@ -106,7 +106,7 @@ def test_the_bar_can_be_forced_where_nobody_looks(capsys: pytest.CaptureFixture[
 
 
 def test_the_last_table_is_plain_where_it_goes_into_a_file(capsys: pytest.CaptureFixture[str]) -> None:
-    show(summarise(Alone(), pace(), Report(10, 200, 0.5, 195), "runs/x/generations/step-00000010").rows())
+    show(summarise(Alone(), pace(), Report(10, 200, 0.5, 195, 200.0), "runs/x/generations/step-00000010").rows())
     shown = capsys.readouterr().out
     assert "97.50%" in shown and "compute 70%, communication 25%, idle 5%" in shown and "step-00000010" in shown
     assert "\x1b[" not in shown
