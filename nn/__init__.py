@@ -5,28 +5,39 @@
 
 from .activation import ReLU
 from .arena import Arena, Layout
+from .concat import Concat
 from .conv2d import Conv2d
 from .dropout import Dropout
 from .flatten import Flatten
+from .last import Last
 from .linear import Linear
 from .loss import CrossEntropy, Loss
 from .module import Module
 from .pooling import MaxPool2d
 from .replica import Replica
+from .reshape import Reshape
+from .residual import Residual
 from .sequential import Sequential
+from .stash import Pop, Stash
 
 __all__ = [
     "Arena",
+    "Concat",
     "Conv2d",
     "CrossEntropy",
     "Dropout",
     "Flatten",
+    "Last",
     "Layout",
     "Linear",
     "Loss",
     "MaxPool2d",
     "Module",
+    "Pop",
     "ReLU",
     "Replica",
+    "Reshape",
+    "Residual",
     "Sequential",
+    "Stash",
 ]

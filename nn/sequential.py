@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..core.context import Context
+from ..core.errors import UsageError
 from ..core.shape import Shape
 from ..core.spec import Spec
 from .module import Module
+from .stash import live
 
 
 class Sequential(Module):
     """y = block[n-1]( ... block[1]( block[0](x) ) ).   Children are named "0", "1", ...
 
+    tie: {"5.weight": "0.weight"} makes the first the same tensor as the second: one storage, gradients added.
     The strategies of mpi/ walk the blocks of a top-level Sequential themselves; nested ones are ordinary layers.
     """
 
-    def __init__(self, *blocks: Module):
+    def __init__(self, *blocks: Module, tie: Mapping[str, str] | None = None):
         self.blocks = list(blocks)
+        self.tie = dict(tie or {})
 
     def specs(self, shape: Shape) -> list[Spec]:
+        live(self.blocks, shape)
         specs = []
         for i, block in enumerate(self.blocks):
             specs += [spec.under(str(i)) for spec in block.specs(shape)]
             shape = block.out_shape(shape)
-        return specs
+        names = [spec.name for spec in specs]
+        if unknown := set(self.tie) - set(names):
+            raise UsageError(f"tie: there is no {', '.join(sorted(unknown))}", f"the weights are {', '.join(names)}")
+        return [replace(spec, alias_of=self.tie.get(spec.name, spec.alias_of)) for spec in specs]
 
     def out_shape(self, shape: Shape) -> Shape:
         for block in self.blocks:
@@ -42,7 +52,7 @@ class Sequential(Module):
         for i in reversed(range(len(self.blocks))):
             inner = ctx.at(str(i), input_gradient=ctx.input_gradient or i > 0)
             dy = self.blocks[i].backward(child(p, i), child(g, i), saved.pop(), dy, inner)
-        return dy
+        return dy if ctx.input_gradient else None
 
     def children(self) -> list[tuple[str, Module]]:
         return [(str(i), block) for i, block in enumerate(self.blocks)]

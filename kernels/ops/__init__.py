@@ -8,9 +8,12 @@ belong to. `accumulate=True` adds into `out` (how gradients are collected).
 """
 
 from .activation import relu, relu_dx
+from .concat import concat, split
 from .conv2d import conv2d
 from .conv2d_gradient import conv2d_dw, conv2d_dx
+from .copy import copy, last_step, last_step_dx
 from .dropout import dropout
+from .elementwise import add
 from .gemm import column_sum, gemm
 from .loss import cross_entropy
 from .optimizer import momentum, sgd

@@ -10,7 +10,23 @@ import numpy as np
 import pytest
 
 from shoal.core.context import Context
-from shoal.nn import Arena, Conv2d, Dropout, Flatten, Layout, Linear, MaxPool2d, ReLU, Sequential
+from shoal.nn import (
+    Arena,
+    Concat,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Last,
+    Layout,
+    Linear,
+    MaxPool2d,
+    Pop,
+    ReLU,
+    Reshape,
+    Residual,
+    Sequential,
+    Stash,
+)
 from shoal.nn.models import MODELS, build
 
 LAYERS = [
@@ -26,6 +42,15 @@ LAYERS = [
     ("overlapping max pool", MaxPool2d(3, stride=2, padding=1), (7, 6, 2)),
     ("flatten", Flatten(), (2, 3, 4)),
     ("dropout", Dropout(0.4), (5, 4)),
+    ("reshape", Reshape(6, 4), (2, 3, 4)),
+    ("last step", Last(), (4, 3)),
+    ("residual", Residual(Sequential(Linear(6, activation="relu"), Linear(5))), (5,)),
+    ("residual with shortcut and relu", Residual(Conv2d(4, 3, stride=2, padding=1), Conv2d(4, 1, stride=2), "relu"), (6, 5, 3)),
+    ("residual of what changes nothing", Residual(Sequential(), activation="relu"), (4,)),
+    ("concat", Concat(Conv2d(2, 1), Sequential(Conv2d(3, 3, padding=1), ReLU()), Sequential()), (4, 4, 2)),
+    ("a long skip, concatenated", Sequential(Linear(4), Stash("a"), Linear(3, activation="relu"), Pop("a", 4), Linear(2)), (5,)),
+    ("two skips", Sequential(Stash("a"), Linear(3), Stash("b"), Linear(3), Pop("b", 3, "add"), Linear(5), Pop("a", 5, "add")), (5,)),
+    ("tied weights", Sequential(Linear(4), ReLU(), Linear(5), ReLU(), Linear(4), tie={"4.weight": "0.weight"}), (5,)),
     ("a nested sequence", Sequential(Sequential(Conv2d(3, 3), ReLU()), Flatten(), Sequential(Linear(4))), (5, 5, 2)),
 ]
 BACKENDS = ["reference", "cpu"]
