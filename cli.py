@@ -160,6 +160,25 @@ def doctor(as_json: Json = False) -> None:
         sys.exit(PlatformError.code)
 
 
+@app.command()
+@reported
+def models(
+    name: Annotated[str | None, typer.Argument(help="A model; without one, all are listed.")] = None,
+    options: Annotated[list[str] | None, typer.Argument(metavar="[OPTION=VALUE]...", help="Its options.")] = None,
+    shape: Annotated[str, typer.Option(help="Of one sample, such as 32,32,3; otherwise what it was made for.")] = "",
+    classes: Annotated[int, typer.Option(min=0, help="Otherwise what it was made for.")] = 0,
+    as_json: Json = False,
+    traceback: Traceback = False,
+) -> None:
+    """List the models, or show the blocks of one: shapes, parameters, flops, memory."""
+    from .train import catalogue
+
+    if name is None:
+        catalogue.show_all(as_json)
+    else:
+        catalogue.show_one(name, shape, classes, options or [], as_json)
+
+
 def _show(result: Any, as_json: bool, rank: int) -> None:
     from .train.summary import show, show_json
 

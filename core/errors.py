@@ -17,6 +17,9 @@ documentation of it. Every error says what is wrong with the numbers in it, and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+
 
 class ShoalError(Exception):
     """An error with an exit code and a cure.
@@ -82,3 +85,13 @@ def exit_code(error: BaseException) -> int:
     if isinstance(error, ShoalError):
         return error.code
     return 130 if isinstance(error, KeyboardInterrupt) else 1
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """The question to ask about an unknown word: a key of the same last part, else the most similar one."""
+    leaf = word.rsplit(".", 1)[-1]
+
+    def likeness(key: str) -> float:
+        return 2.0 if key.rsplit(".", 1)[-1] == leaf else SequenceMatcher(None, word, key).ratio()
+
+    return f'did you mean "{max(known, key=likeness)}"?'

@@ -48,7 +48,7 @@ def build(config: Config, comm: Communicator) -> Job:
     threads = use_threads(config, comm)
     dataset = open_dataset(config.data, config.train.dtype)
     sampler = Sampler(len(dataset.train), config.train.batch, config.train.seed, config.train.backend)
-    model = models.build(config.model.name, dataset.shape, dataset.classes)
+    model = models.build(config.model.name, dataset.shape, dataset.classes, **config.model.options)
     partition = Partition.of(config.parallel.shares, comm.size)
     agreement.agree(comm, facts(config, dataset))
     prefetch = Prefetch(dataset.train.read)

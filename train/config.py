@@ -24,9 +24,10 @@ def _at_least(least: float, default: Any) -> Any:
 
 @dataclass(frozen=True)
 class Model:
-    """name: one of nn.models.MODELS."""
+    """name: one of nn.models.MODELS.   options: what that model lets one choose, such as width; `shoal models NAME` lists it."""
 
     name: str = "digits-cnn"
+    options: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class Config:
 
 
 # Another value of one of these makes a checkpoint's weights or its position in the data mean something else.
-FIXED_BY_CHECKPOINT = ("model.name", "data.source", "train.batch", "train.seed", "train.dtype")
+FIXED_BY_CHECKPOINT = ("model.name", "model.options", "data.source", "train.batch", "train.seed", "train.dtype")
 
 
 def presets() -> list[str]:

@@ -60,7 +60,7 @@ def plan(config: Config, ranks: int) -> Plan:
     ranks = max(ranks, len(config.parallel.shares))
     dataset = open_dataset(config.data, config.train.dtype)
     sampler = Sampler(len(dataset.train), config.train.batch, config.train.seed, config.train.backend)
-    model = models.build(config.model.name, dataset.shape, dataset.classes)
+    model = models.build(config.model.name, dataset.shape, dataset.classes, **config.model.options)
     layout = Layout(model.specs(dataset.shape))
     itemsize = np.dtype(config.train.dtype).itemsize
     arenas = (2 + len(optimizer(config.optim).slots)) * layout.size * itemsize

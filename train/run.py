@@ -91,9 +91,10 @@ def same_run(path: Path, then: dict[str, Any], digest: str, config: Config, now:
     saved, given = tables.flat(tables.read(Config, then)), tables.flat(config)
     for key in FIXED_BY_CHECKPOINT:
         if saved[key] != given[key]:
+            then_text = tables.toml(saved[key]).strip('"')
             raise UsageError(
                 f"{path} was trained with {key} = {saved[key]!r}, this run has {given[key]!r}",
-                f"give {key}={saved[key]}, or run.folder=FOLDER to start another",
+                f"give {key}={then_text}, or run.folder=FOLDER to start another",
             )
     if digest != now:
         raise DataError(

@@ -1,21 +1,25 @@
 """From tables to frozen dataclasses and back: every key is checked against a field, every value against its type.
 
 The dataclass is the schema. Nothing is guessed: an unknown key is an error that names the nearest known one, a value of
-another type is an error that names key, value and type wanted; only an integer may stand where a float is wanted.
+another type is an error that names key, value and type wanted; only an integer may stand where a float is wanted. Where a
+field is a dict, its keys are free and its values plain: numbers, strings, true or false, each checked by who reads it.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import fields, is_dataclass
-from difflib import SequenceMatcher
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from ..core.errors import UsageError
+from ..core.errors import nearest as nearest
 
 T = TypeVar("T")
-NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}
+NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a string", dict: "a table of plain values"}
 
 
 def keys(cls: type, prefix: str = "") -> dict[str, Any]:
@@ -28,16 +32,6 @@ def keys(cls: type, prefix: str = "") -> dict[str, Any]:
 
 def is_section(hint: Any) -> bool:
     return is_dataclass(hint)
-
-
-def nearest(word: str, known: Sequence[str]) -> str:
-    """The question to ask about an unknown word: a key of the same last part, else the most similar one."""
-    leaf = word.rsplit(".", 1)[-1]
-
-    def likeness(key: str) -> float:
-        return 2.0 if key.rsplit(".", 1)[-1] == leaf else SequenceMatcher(None, word, key).ratio()
-
-    return f'did you mean "{max(known, key=likeness)}"?'
 
 
 def read(cls: type[T], table: dict[str, Any], prefix: str = "") -> T:
@@ -65,12 +59,13 @@ def read(cls: type[T], table: dict[str, Any], prefix: str = "") -> T:
 def override(cls: type, table: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
     """The table with every "section.key=value" applied; the text is read by the type of the key's field."""
     known = keys(cls)
-    merged = {name: dict(value) if isinstance(value, dict) else value for name, value in table.items()}
+    merged = deepcopy(table)
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
             raise UsageError(f'"{setting}" is not of the form section.key=value', "for example optim.lr=0.05")
-        if key not in known:
+        free = known.get(key.rpartition(".")[0]) is dict
+        if key not in known and not free:
             raise _unknown(key, list(known))
         *path, leaf = key.split(".")
         node = merged
@@ -78,7 +73,7 @@ def override(cls: type, table: dict[str, Any], settings: Sequence[str]) -> dict[
             node = node.setdefault(part, {})
             if not isinstance(node, dict):
                 raise UsageError(f"{part} = {node!r} is not a table", f"write [{part}], then one key = value a line")
-        node[leaf] = _parsed(key, text, known[key])
+        node[leaf] = plain(text) if free else _parsed(key, text, known[key])
     return merged
 
 
@@ -87,7 +82,7 @@ def write(config: Any) -> str:
     sections = []
     for section in fields(config):
         inside = getattr(config, section.name)
-        lines = [f"{item.name} = {_toml(getattr(inside, item.name))}" for item in fields(inside)]
+        lines = [f"{item.name} = {toml(getattr(inside, item.name))}" for item in fields(inside)]
         sections.append("\n".join([f"[{section.name}]", *lines]))
     return "\n\n".join(sections) + "\n"
 
@@ -105,12 +100,24 @@ def _unknown(key: str, known: list[str]) -> UsageError:
     return UsageError(f"{key} is not a key of the configuration", nearest(key, known))
 
 
-def _toml(value: Any) -> str:
+def toml(value: Any) -> str:
+    """The value as TOML writes it."""
     if isinstance(value, tuple):
-        return "[" + ", ".join(map(_toml, value)) + "]"
+        return "[" + ", ".join(map(toml, value)) + "]"
+    if isinstance(value, dict):
+        pairs = [f"{key if re.fullmatch('[A-Za-z0-9_-]+', key) else toml(key)} = {toml(one)}" for key, one in value.items()]
+        return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
     if isinstance(value, (bool, str)):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # the one control character of JSON's
     return repr(value)
+
+
+def plain(text: str) -> Any:
+    """The value of an override's text where no field states its type: as TOML reads it, else a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
 
 
 def _wanted(hint: Any) -> str:
@@ -131,6 +138,9 @@ def _checked(key: str, value: Any, hint: Any) -> Any:
     elif get_origin(hint) is tuple:
         if isinstance(value, (list, tuple)) and all(type(v) in (int, float) for v in value):
             return tuple(map(float, value))
+    elif hint is dict:
+        if isinstance(value, dict) and all(type(v) in (int, float, bool, str) for v in value.values()):
+            return value
     elif hint is float and type(value) in (int, float):
         return float(value)
     elif type(value) is hint:
@@ -145,6 +155,8 @@ def _parsed(key: str, text: str, hint: Any) -> Any:
             return {"true": True, "false": False}[text.lower()]
         if hint in (int, float):
             return hint(text)
+        if hint is dict:
+            return plain(text)
         if get_origin(hint) is tuple:
             return [float(part) for part in text.strip("[] ").split(",") if part.strip()]
         return text

@@ -1,30 +1,97 @@
-"""Models by name: each is a function (classes) -> Sequential, a plain list of blocks one can read."""
+"""Models by name: each is a function that returns a Sequential, a plain list of blocks one can read.
+
+A function's parameters are the whole description of its choices: `shape` and `classes` come from the data, the rest are
+options with defaults, and `build` checks names and types of options against the signature, so no model repeats it.
+"""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from ...core.errors import UsageError
+from ...core.errors import UsageError, nearest
 from ...core.shape import Shape
 from ..sequential import Sequential
+from .autoencoder import autoencoder
 from .digits_cnn import digits_cnn
 from .lenet import lenet
 from .mlp import mlp
 
-MODELS: dict[str, Callable[..., Sequential]] = {"digits-cnn": digits_cnn, "lenet": lenet, "mlp": mlp}
-
-__all__ = ["MODELS", "build", "digits_cnn", "lenet", "mlp"]
+Task = Literal["classify", "label positions", "reconstruct"]
 
 
-def build(name: str, shape: Shape, classes: int) -> Sequential:
-    """The model `name` for samples of `shape`, checked to fit; UsageError for an unknown name or an unfit shape."""
-    if name not in MODELS:
-        raise UsageError(f'model "{name}" is not known', f"use one of {', '.join(MODELS)}")
-    model = MODELS[name](classes)
+@dataclass(frozen=True)
+class Entry:
+    """One model of the table.
+
+    shape, classes: of the data it was made for; others may fit as well.   tokens: samples are int64, below classes.
+    task: "classify" gives (classes,) a sample, "label positions" (T, classes) or (H, W, classes), "reconstruct" the
+    shape of the sample.
+    """
+
+    make: Callable[..., Sequential]
+    shape: Shape
+    classes: int = 10
+    task: Task = "classify"
+    tokens: bool = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """{name: default} of what a user may choose."""
+        parameters = inspect.signature(self.make).parameters.values()
+        return {p.name: p.default for p in parameters if p.name not in ("shape", "classes")}
+
+    def output(self, shape: Shape, classes: int) -> Shape:
+        """What the model must give for samples of `shape`."""
+        if self.task == "reconstruct":
+            return shape
+        positions = () if self.task == "classify" else shape if self.tokens else shape[:-1]
+        return (*positions, classes)
+
+
+MODELS: dict[str, Entry] = {
+    "mlp": Entry(mlp, (28, 28, 1)),
+    "lenet": Entry(lenet, (28, 28, 1)),
+    "digits-cnn": Entry(digits_cnn, (8, 8, 1)),
+    "autoencoder": Entry(autoencoder, (28, 28, 1), task="reconstruct"),
+}
+
+__all__ = ["MODELS", "Entry", "Task", "build", "digits_cnn", "lenet", "mlp"]
+
+
+def build(name: str, shape: Shape, classes: int, **options: Any) -> Sequential:
+    """The model `name` for samples of `shape`, checked to fit; UsageError for an unknown name or option, or an unfit shape."""
+    entry = find(name)
+    _check(name, entry.options, options)
+    given = {"shape": shape, "classes": classes}
+    wanted = {key: given[key] for key in inspect.signature(entry.make).parameters if key in given}
     try:
+        model = entry.make(**wanted, **options)
         out = model.out_shape(shape)
     except UsageError as error:
         raise UsageError(f"{name} does not take samples of shape {shape}: {error.problem}", error.cure) from error
-    if out != (classes,):
-        raise UsageError(f"{name} gives {out} for samples of shape {shape}, not {classes} classes")
+    if out != entry.output(shape, classes):
+        expected = entry.output(shape, classes)
+        raise UsageError(f"{name} gives {out} for samples of shape {shape}, not {expected} ({entry.task}, {classes} classes)")
     return model
+
+
+def find(name: str) -> Entry:
+    if name not in MODELS:
+        raise UsageError(f'model "{name}" is not known', f"{nearest(name, list(MODELS))} (models: {', '.join(MODELS)})")
+    return MODELS[name]
+
+
+def _check(name: str, known: dict[str, Any], options: dict[str, Any]) -> None:
+    """Every option exists, has the type of its default, and a number counts at least one of something."""
+    for key, value in options.items():
+        if key not in known:
+            cure = f"{nearest(key, list(known))} (options: {', '.join(known)})" if known else "it has no options"
+            raise UsageError(f"{name} has no option {key}", cure)
+        wanted = type(known[key])
+        if not (type(value) is wanted or (wanted is float and type(value) is int)):
+            raise UsageError(f"{name}: {key} = {value!r} is not like its default {known[key]!r}", f"give {key} as {wanted.__name__}")
+        if wanted is int and value < 1:
+            raise UsageError(f"{name}: {key} = {value} must be at least 1", f"the default is {known[key]}")

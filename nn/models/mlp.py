@@ -8,13 +8,13 @@ from ..linear import Linear
 from ..sequential import Sequential
 
 
-def mlp(classes: int = 10, dropout: float = 0.0) -> Sequential:
+def mlp(classes: int = 10, width: int = 1024, dropout: float = 0.0) -> Sequential:
     """784-1024-1024-10, ReLU, dropout after each hidden layer; 28x28x1, batch 128."""
     return Sequential(
         Flatten(),
-        Linear(1024, activation="relu"),
+        Linear(width, activation="relu"),
         Dropout(dropout),
-        Linear(1024, activation="relu"),
+        Linear(width, activation="relu"),
         Dropout(dropout),
         Linear(classes),
     )

@@ -1,13 +1,15 @@
 """The reference networks: shapes, parameter counts, and parity with PyTorch over training steps."""
 
+import re
+
 import numpy as np
 import pytest
 from oracle import torch as oracle
 
 from shoal.core.context import Context
 from shoal.core.errors import DataError, UsageError
-from shoal.nn import Arena, CrossEntropy, Layout, Linear, Sequential
-from shoal.nn.models import build, mlp
+from shoal.nn import Arena, CrossEntropy, Layout, Linear, Replica, Sequential
+from shoal.nn.models import MODELS, build, mlp
 from shoal.optim import SGD
 
 PARAMETERS = [  # weights and biases, counted by hand
@@ -17,9 +19,65 @@ PARAMETERS = [  # weights and biases, counted by hand
 ]
 
 
+TINY = {  # every model, small enough for finite differences: shape, classes, options
+    "mlp": ((4, 4, 1), 3, {"width": 8, "dropout": 0.2}),
+    "lenet": ((8, 8, 1), 3, {}),
+    "digits-cnn": ((8, 8, 1), 3, {}),
+    "autoencoder": ((4, 4, 1), 3, {"width": 8, "code": 3}),
+}
+
+
 @pytest.mark.parametrize("name, shape, count", PARAMETERS)
 def test_a_model_has_this_many_parameters(name, shape, count) -> None:
     assert Layout(build(name, shape, 10).specs(shape)).parameters == count
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_models_gradient_equals_the_difference_of_its_output(name) -> None:
+    """Along one direction through all weights together: sum(u * model(x)), in float64."""
+    shape, classes, options = TINY[name]
+    model = build(name, shape, classes, **options)
+    rng = np.random.default_rng(0)
+    replica = Replica(model, shape, np.float64).initialise(1, "reference")
+    x = rng.integers(0, classes, (3, *shape)) if MODELS[name].tokens else rng.standard_normal((3, *shape))
+    ctx = Context(training=True, step=3, seed=5, samples=np.arange(3), backend="reference", input_gradient=False)
+    u = rng.standard_normal((3, *model.out_shape(shape)))
+    weights = replica.weights.flat
+    start, direction = weights.copy(), np.where(weights != 0, rng.standard_normal(weights.size), 0)
+
+    def value(eps: float) -> float:
+        weights[:] = start + eps * direction
+        return float((u * model.forward(replica.p, x, ctx)[0]).sum())
+
+    expected = (value(1e-6) - value(-1e-6)) / 2e-6
+    weights[:] = start
+    _, saved = model.forward(replica.p, x, ctx)
+    model.backward(replica.p, replica.g, saved, u.copy(), ctx)
+    assert abs(replica.gradients.flat @ direction - expected) <= 1e-6 * max(1.0, abs(expected))
+
+
+@pytest.mark.parametrize(
+    "options, problem, cure",
+    [
+        ({"widht": 3}, "mlp has no option widht", r'did you mean "width"\? \(options: width, dropout\)'),
+        ({"width": 2.5}, "mlp: width = 2.5 is not like its default 1024", "give width as int"),
+        ({"width": True}, "mlp: width = True is not like", "give width as int"),
+        ({"width": 0}, "mlp: width = 0 must be at least 1", "the default is 1024"),
+        ({"dropout": 2}, "Dropout rate 2 is not in", ""),
+    ],
+)
+def test_an_unfit_option_is_named(options, problem, cure) -> None:
+    with pytest.raises(UsageError, match=problem) as caught:
+        build("mlp", (4, 4, 1), 3, **options)
+    assert re.search(cure, caught.value.cure)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_gives_what_its_task_says(name) -> None:
+    shape, classes, options = TINY[name]
+    out = build(name, shape, classes, **options).out_shape(shape)
+    expected = {"classify": (classes,), "reconstruct": shape}
+    assert out == expected.get(MODELS[name].task, (*(shape if MODELS[name].tokens else shape[:-1]), classes))
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,17 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     assert load(str(file)) == config
 
 
+def test_the_options_of_a_model_are_a_free_table_of_plain_values(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('[model]\nname = "mlp"\noptions = { width = 16, dropout = 0.5 }\n')
+    config = load(str(file), ["model.options.width=32", "model.options.norm=true", "model.options.kind=a b"])
+    assert config.model.options == {"width": 32, "dropout": 0.5, "norm": True, "kind": "a b"}
+    file.write_text(tables.write(config), encoding="utf-8")
+    assert load(str(file)) == config
+    assert load("digits-cnn", ["model.options={ width = 3 }"]).model.options == {"width": 3}
+    assert load("digits-cnn").model.options == {}
+
+
 def test_a_file_runs_under_its_own_name(tmp_path: Path) -> None:
     file = tmp_path / "trial.toml"
     file.write_text("[train]\nepochs = 3\n")
@@ -79,6 +90,15 @@ MISTAKES = {
     "train.batch=0": ("train.batch = 0 must be at least 1", "the default is 64"),
     "train.batch=-64": ("train.batch = -64 must be at least 1", "the default is 64"),
     "optim.lr=nan": ("optim.lr = nan must be at least 0", "the default is 0.1"),
+    "model.option.width=3": ("model.option.width is not a key of the configuration", 'did you mean "model.options"?'),
+    "model.options=3": (
+        "model.options = 3 is not a table of plain values",
+        "give model.options as a table of plain values",
+    ),
+    "model.options.width=[1]": (
+        "model.options = {'width': [1]} is not a table of plain values",
+        "give model.options as a table of plain values",
+    ),
     "verbose": ('"verbose" is not of the form section.key=value', "for example optim.lr=0.05"),
 }
 
