@@ -5,6 +5,7 @@
 
 from .activation import ReLU
 from .arena import Arena, Layout
+from .batch_norm import BatchNorm
 from .conv2d import Conv2d
 from .dropout import Dropout
 from .flatten import Flatten
@@ -17,6 +18,7 @@ from .sequential import Sequential
 
 __all__ = [
     "Arena",
+    "BatchNorm",
     "Conv2d",
     "CrossEntropy",
     "Dropout",
