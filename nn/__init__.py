@@ -6,6 +6,7 @@
 from .activation import ReLU
 from .arena import Arena, Layout
 from .concat import Concat
+from .batch_norm import BatchNorm
 from .conv2d import Conv2d
 from .dropout import Dropout
 from .flatten import Flatten
@@ -23,6 +24,7 @@ from .stash import Pop, Stash
 __all__ = [
     "Arena",
     "Concat",
+    "BatchNorm",
     "Conv2d",
     "CrossEntropy",
     "Dropout",

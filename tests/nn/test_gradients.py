@@ -27,6 +27,9 @@ from shoal.nn import (
     Sequential,
     Stash,
 )
+from shoal.nn import Arena, BatchNorm, Conv2d, Dropout, Flatten, Layout, Linear, MaxPool2d, ReLU, Sequential
+from shoal.nn.arena import together
+from shoal.nn.models import MODELS, build
 
 LAYERS = [
     ("linear", Linear(5), (7,)),
@@ -36,6 +39,8 @@ LAYERS = [
     ("conv with stride, dilation and uneven padding", Conv2d(4, (3, 2), stride=(2, 1), padding=((1, 0), (2, 1)), dilation=2), (8, 7, 2)),
     ("conv in groups, with relu", Conv2d(6, 3, groups=2, activation="relu"), (5, 5, 4)),
     ("depthwise conv", Conv2d(4, 3, groups=4, padding=1, bias=False), (5, 5, 4)),
+    ("batch norm", BatchNorm(), (3, 4, 5)),
+    ("batch norm of vectors, with relu", BatchNorm(activation="relu"), (6,)),
     ("relu", ReLU(), (4, 3)),
     ("max pool", MaxPool2d(2), (6, 6, 3)),
     ("overlapping max pool", MaxPool2d(3, stride=2, padding=1), (7, 6, 2)),
@@ -55,9 +60,18 @@ LAYERS = [
 BACKENDS = ["reference", "cpu"]
 
 
+class Weights(Arena):
+    """All weights of a layer in float64, seen together with its buffers and statistics; like() is for gradients."""
+
+    def __init__(self, specs):
+        super().__init__(Layout(specs), np.float64)
+        others = [Arena(Layout(specs, role), np.float64) for role in ("buffer", "statistic")]
+        self.views, self.like = together(self, *(a.initialise(0) for a in others)), lambda: Weights(specs)
+
+
 def case(layer, shape, backend, batch=3):
     rng = np.random.default_rng(0)
-    arena = Arena(Layout(layer.specs(shape)), np.float64).initialise(seed=1, backend="reference")
+    arena = Weights(layer.specs(shape)).initialise(seed=1, backend="reference")
     x = rng.standard_normal((batch, *shape))
     ctx = Context(training=True, step=3, seed=5, samples=np.arange(batch) + 10, backend=backend)
     u = rng.standard_normal((batch, *layer.out_shape(shape)))
