@@ -11,15 +11,17 @@ from .flatten import Flatten
 from .linear import Linear
 from .loss import CrossEntropy
 from .module import Module
-from .pooling import MaxPool2d
+from .pooling import AvgPool2d, GlobalAvgPool, MaxPool2d
 from .sequential import Sequential
 
 __all__ = [
     "Arena",
+    "AvgPool2d",
     "Conv2d",
     "CrossEntropy",
     "Dropout",
     "Flatten",
+    "GlobalAvgPool",
     "Layout",
     "Linear",
     "MaxPool2d",
