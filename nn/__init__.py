@@ -18,6 +18,7 @@ from .pooling import MaxPool2d
 from .replica import Replica
 from .reshape import Reshape
 from .residual import Residual
+from .pooling import AvgPool2d, GlobalAvgPool, MaxPool2d
 from .sequential import Sequential
 from .stash import Pop, Stash
 
@@ -25,11 +26,13 @@ __all__ = [
     "Arena",
     "Concat",
     "BatchNorm",
+    "AvgPool2d",
     "Conv2d",
     "CrossEntropy",
     "Dropout",
     "Flatten",
     "Last",
+    "GlobalAvgPool",
     "Layout",
     "Linear",
     "Loss",

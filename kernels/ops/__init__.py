@@ -19,5 +19,5 @@ from .gemm import column_sum, gemm
 from .loss import cross_entropy
 from .optimizer import momentum, sgd
 from .philox import fill_normal, fill_uniform, random_bits
-from .pooling import max_pool2d, max_pool2d_dx
+from .pooling import avg_pool2d, avg_pool2d_dx, max_pool2d, max_pool2d_dx
 from .reduction import ordered_sum
