@@ -80,7 +80,9 @@ class Store:
             mine = {name: state.tensors[name] for name in names}
             records = together(self.communicator, "checkpoint write", lambda: self._write(path, edition, mine))
             files = tuple(File.parse(record) for record in records if record)
-            on_rank_0(self.communicator, "checkpoint commit", lambda: self._commit(path, step, state.meta, files, merit))
+            on_rank_0(
+                self.communicator, "checkpoint commit", lambda: self._commit(path, step, state.meta, files, merit)
+            )
         except CheckpointError:
             on_rank_0(self.communicator, "checkpoint clean-up", self._clean_up)
             raise
