@@ -8,8 +8,8 @@ belong to. `accumulate=True` adds into `out` (how gradients are collected).
 """
 
 from .activation import relu, relu_dx
-from .concat import concat, split
 from .batch_norm import batch_norm, batch_norm_dx, batch_norm_sums, column_moments
+from .concat import concat, split
 from .conv2d import conv2d
 from .conv2d_gradient import conv2d_dw, conv2d_dx
 from .copy import copy, last_step, last_step_dx

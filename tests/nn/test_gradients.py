@@ -12,10 +12,13 @@ import pytest
 from shoal.core.context import Context
 from shoal.nn import (
     Arena,
+    AvgPool2d,
+    BatchNorm,
     Concat,
     Conv2d,
     Dropout,
     Flatten,
+    GlobalAvgPool,
     Last,
     Layout,
     Linear,
@@ -27,20 +30,7 @@ from shoal.nn import (
     Sequential,
     Stash,
 )
-from shoal.nn import Arena, BatchNorm, Conv2d, Dropout, Flatten, Layout, Linear, MaxPool2d, ReLU, Sequential
 from shoal.nn.arena import together
-    AvgPool2d,
-    Conv2d,
-    Dropout,
-    Flatten,
-    GlobalAvgPool,
-    Layout,
-    Linear,
-    MaxPool2d,
-    ReLU,
-    Sequential,
-)
-from shoal.nn.models import MODELS, build
 
 LAYERS = [
     ("linear", Linear(5), (7,)),
