@@ -5,8 +5,8 @@
 
 from .activation import ReLU
 from .arena import Arena, Layout
-from .concat import Concat
 from .batch_norm import BatchNorm
+from .concat import Concat
 from .conv2d import Conv2d
 from .dropout import Dropout
 from .flatten import Flatten
@@ -14,7 +14,7 @@ from .last import Last
 from .linear import Linear
 from .loss import CrossEntropy, Loss
 from .module import Module
-from .pooling import MaxPool2d
+from .pooling import AvgPool2d, GlobalAvgPool, MaxPool2d
 from .replica import Replica
 from .reshape import Reshape
 from .residual import Residual
@@ -23,12 +23,14 @@ from .stash import Pop, Stash
 
 __all__ = [
     "Arena",
-    "Concat",
+    "AvgPool2d",
     "BatchNorm",
+    "Concat",
     "Conv2d",
     "CrossEntropy",
     "Dropout",
     "Flatten",
+    "GlobalAvgPool",
     "Last",
     "Layout",
     "Linear",

@@ -159,8 +159,8 @@ def _multiply(a, b, c, bias, s, share, taps, blocks, table, accumulate, everythi
         first = row_job * share.tiles * MR
         last = min(s.rows, first + share.tiles * MR)
         from_a, from_c = a.ctypes.data + group * s.a_group * size, c.ctypes.data + group * s.c_group * size
-        _addresses(table[job, 0], first, last, from_a, s.n1, s.n2, s.a0, s.a1, s.a2, size)
-        _addresses(table[job, 1], first, last, from_c, s.n1, s.n2, s.c0, s.c1, s.c2, size)
+        addresses(table[job, 0], first, last, from_a, s.n1, s.n2, s.a0, s.a1, s.a2, size)
+        addresses(table[job, 1], first, last, from_c, s.n1, s.n2, s.c0, s.c1, s.c2, size)
         for block in range(blocks.shape[0] - 1):
             final = block == blocks.shape[0] - 2
             for panel in range(column_job * share.panels, min(all_panels, (column_job + 1) * share.panels)):
@@ -187,7 +187,7 @@ def _multiply(a, b, c, bias, s, share, taps, blocks, table, accumulate, everythi
 
 
 @njit
-def _addresses(table, first, last, base, n1, n2, d0, d1, d2, size):
+def addresses(table, first, last, base, n1, n2, d0, d1, d2, size):
     """table[i] = address of row first + i; the last row is repeated until its tile is full."""
     rows = last - first
     i1, i2 = first // n2 % n1, first % n2

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...core.shape import Pair, Shape, Window
+from . import depthwise
 from .brgemm import Product, Steps, empty, lanes, multiply, product
 from .padding import Placement, place
 from .panel import Layout, pack
@@ -32,6 +33,9 @@ def conv2d(
     activation: str | None = None,
 ) -> None:
     """y = act(x * w + bias), cross-correlation; the op's definition is in kernels/ops/."""
+    if depthwise.suits(w, groups):
+        depthwise.forward(x, w, window, out, pool, bias, activation)
+        return
     x = place(x, padded(x.shape[1:3], window), pool)
     k, r, s, c = w.shape
     filters = Layout(1, 1, r * s * c, 0, 0, 1, k // groups, r * s * c, groups, k // groups * r * s * c)

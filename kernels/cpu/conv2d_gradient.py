@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...core.shape import Pair, Shape, Window, prod
+from . import depthwise
 from .brgemm import Product, Steps, empty, lanes, multiply, product
 from .conv2d import correlate, packed, padded
 from .padding import Placement, place
@@ -22,15 +23,29 @@ from .panel import Layout, pack
 from .simd import MR
 
 
-def conv2d_dx(dy: Any, w: Any, window: Window, size: Pair, *, out: Any, pool: Any = None, groups: int = 1) -> None:
+def conv2d_dx(
+    dy: Any,
+    w: Any,
+    window: Window,
+    size: Pair,
+    *,
+    out: Any,
+    pool: Any = None,
+    groups: int = 1,
+    bias: Any = None,
+    activation: str | None = None,
+) -> None:
     """Gradient by the input; the op's definition is in kernels/ops/."""
+    if depthwise.suits(w, groups):
+        depthwise.dx(dy, w, window, out, pool, bias, activation)
+        return
     k, r, s, c = w.shape
     dy = place(dy, _spread(size, window), pool)
     k //= groups
     rotated = Layout(r, s, k, -s * c, -c, r * s * c, c, 1, groups, k * r * s * c, (r * s - 1) * c)
     w = packed(w, rotated, pool)
     correlation = correlate(dy.dtype, dy.shape, out.shape, window.kernel, (1, 1), window.dilation, groups)
-    multiply(correlation, dy, w, out, pool)
+    multiply(correlation, dy, w, out, pool, bias, activation)
 
 
 def _spread(size: Pair, window: Window) -> Placement:
@@ -44,6 +59,9 @@ def conv2d_dw(
     x: Any, dy: Any, window: Window, *, out: Any, pool: Any = None, groups: int = 1, accumulate: bool = False
 ) -> None:
     """Gradient by the weights; the op's definition is in kernels/ops/."""
+    if depthwise.suits(out, groups):
+        depthwise.dw(x, dy, window, out, pool, accumulate)
+        return
     x = place(x, padded(x.shape[1:3], window), pool)
     pixels, k, terms = dy.size // dy.shape[3], dy.shape[3] // groups, out.size // dy.shape[3]
     in_place = _in_place(terms, k, dy.shape[3], dy.dtype)

@@ -8,8 +8,8 @@ belong to. `accumulate=True` adds into `out` (how gradients are collected).
 """
 
 from .activation import relu, relu_dx
-from .concat import concat, split
 from .batch_norm import batch_norm, batch_norm_dx, batch_norm_sums, column_moments
+from .concat import concat, split
 from .conv2d import conv2d
 from .conv2d_gradient import conv2d_dw, conv2d_dx
 from .copy import copy, last_step, last_step_dx
@@ -19,5 +19,5 @@ from .gemm import column_sum, gemm
 from .loss import cross_entropy
 from .optimizer import momentum, sgd
 from .philox import fill_normal, fill_uniform, random_bits
-from .pooling import max_pool2d, max_pool2d_dx
+from .pooling import avg_pool2d, avg_pool2d_dx, max_pool2d, max_pool2d_dx
 from .reduction import ordered_sum

@@ -7,20 +7,24 @@ from typing import Any
 from ...core.shape import Pair, Window, prod
 from ..op import Like, op
 from .conv2d import conv2d_shapes
-from .rule import need
+from .rule import epilogue, need
 
 
-@op(flops=lambda dy, w, window, size, groups=1: 2 * prod(dy.shape) * prod(w.shape[1:]))
-def conv2d_dx(dy: Any, w: Any, window: Window, size: Pair, *, groups: int = 1) -> tuple[Like, ...]:
-    """Gradient of conv2d by its input: the exact adjoint.
+@op(flops=lambda dy, w, window, size, **_: 2 * prod(dy.shape) * prod(w.shape[1:]))
+def conv2d_dx(
+    dy: Any, w: Any, window: Window, size: Pair, *, groups: int = 1, bias: Any = None, activation: str | None = None
+) -> tuple[Like, ...]:
+    """Gradient of conv2d by its input: the exact adjoint. As a layer of its own it is called a transposed convolution, and
+    then it has bias and activation in its epilogue.
 
-        dx[n,h,w',c] = sum_{k,r,s} dy[n,p,q,k] * w[k,r,s,c]    over p, q with h = stride*p + dilation*r - top, w' = ...
+        dx[n,h,w',c] = act( sum_{k,r,s} dy[n,p,q,k] * w[k,r,s,c] + bias[c] )   over p, q with h = stride*p + dilation*r - top, w' = ...
 
-    dy: (N, P, Q, K)   w: (K, R, S, C/G)   size: (H, W) of the input   ->   dx: (N, H, W, C)
+    dy: (N, P, Q, K)   w: (K, R, S, C/G)   size: (H, W) of the input   bias: (C,)   ->   dx: (N, H, W, C)
     """
     x = (dy.shape[0], *size, w.shape[3] * groups)
     expected = conv2d_shapes(x, w.shape, window, groups)
     need(dy.shape == expected, lambda: f"conv2d_dx: dy {dy.shape}, but an input {x} gives {expected}")
+    epilogue("conv2d_dx", bias, activation, x[3])
     return (Like(x, dy.dtype),)
 
 

@@ -1,4 +1,4 @@
-"""Sliding windows that keep one number each."""
+"""Sliding windows that keep one number each: the largest, or the mean."""
 
 from __future__ import annotations
 
@@ -45,4 +45,27 @@ def max_pool2d_dx(dy: Any, argmax: Any, size: Pair) -> tuple[Like, ...]:
     """
     need(dy.shape == argmax.shape, lambda: f"max_pool2d_dx: dy {dy.shape}, argmax {argmax.shape}")
     need(argmax.dtype == np.int32, lambda: f"max_pool2d_dx: argmax is {argmax.dtype}, not int32")
+    return (Like((dy.shape[0], *size, dy.shape[3]), dy.dtype),)
+
+
+@op(flops=lambda x, window, **_: prod(window.kernel) * x.shape[0] * prod(window.out(*x.shape[1:3])) * x.shape[3])
+def avg_pool2d(x: Any, window: Window, *, count_include_pad: bool = True) -> tuple[Like, ...]:
+    """Mean over a window.
+
+        y[n,p,q,c] = 1/m * sum_{r,s} x[n, stride*p + dilation*r - top, stride*q + dilation*s - left, c]
+
+    x: (N, H, W, C)  ->  y: (N, P, Q, C); x is 0 outside.   m: R*S, or with count_include_pad=False the elements of this
+    window that lie inside x (a window of padding alone gives 0).
+    """
+    need(len(x.shape) == 4, lambda: f"avg_pool2d: x {x.shape} must be (N, H, W, C)")
+    return (Like((x.shape[0], *window.out(*x.shape[1:3]), x.shape[3]), x.dtype),)
+
+
+@op(flops=lambda dy, window, size, **_: prod(window.kernel) * prod(dy.shape))
+def avg_pool2d_dx(dy: Any, window: Window, size: Pair, *, count_include_pad: bool = True) -> tuple[Like, ...]:
+    """Gradient of avg_pool2d: every element of a window gets dy / m; overlapping windows add, in (p, q) order.
+
+    dy: (N, P, Q, C)   size: (H, W)   ->   dx: (N, H, W, C)
+    """
+    need(dy.shape[1:3] == window.out(*size), lambda: f"avg_pool2d_dx: dy {dy.shape}, but {size} gives {window.out(*size)}")
     return (Like((dy.shape[0], *size, dy.shape[3]), dy.dtype),)

@@ -26,6 +26,12 @@ def grouped(a, groups):
     return a.reshape(*a.shape[:-1], groups, a.shape[-1] // groups)
 
 
+def epilogue(y, bias, activation):
+    if bias is not None:
+        y = y + bias
+    return np.maximum(y, 0) if activation == "relu" else y
+
+
 def conv2d(x, w, window, *, groups=1, bias=None, activation=None):
     """y[n,p,q,g,k] = act( sum_{r,s,c} x[n, .., .., g, c] w[g,k,r,s,c] + bias[g,k] )"""
     p, q = window.out(*x.shape[1:3])
@@ -33,7 +39,4 @@ def conv2d(x, w, window, *, groups=1, bias=None, activation=None):
     y = np.zeros((x.shape[0], p, q, *wg.shape[:2]), x.dtype)
     for r, s, view in taps(pad(x, window), window, p, q):
         y += np.einsum("npqgc,gkc->npqgk", grouped(view, groups), wg[:, :, r, s])
-    y = y.reshape(*y.shape[:3], w.shape[0])
-    if bias is not None:
-        y = y + bias
-    return np.maximum(y, 0) if activation == "relu" else y
+    return epilogue(y.reshape(*y.shape[:3], w.shape[0]), bias, activation)

@@ -1,7 +1,7 @@
-"""Max pooling, one window element (r, s) at a time over all windows at once.
+"""Pooling, one window element (r, s) at a time over all windows at once.
 
 The position of the winner is kept beside its value, so "the first of equals", "a NaN wins" and "padding never wins" are
-three terms of one comparison instead of properties of a library's maximum.
+three terms of one comparison instead of properties of a library's maximum. The mean walks the taps that a convolution walks.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...core.shape import Pair, Window
+from .conv2d import pad, taps
 
 
 def max_pool2d(x: np.ndarray, window: Window) -> tuple[np.ndarray, np.ndarray]:
@@ -37,3 +38,28 @@ def max_pool2d_dx(dy: np.ndarray, argmax: np.ndarray, size: Pair) -> np.ndarray:
         for j in range(q):
             dx[every[0], argmax[:, i, j, :], every[1]] += dy[:, i, j, :]
     return dx.reshape(n, *size, channels)
+
+
+def avg_pool2d(x: np.ndarray, window: Window, *, count_include_pad: bool = True) -> np.ndarray:
+    p, q = window.out(*x.shape[1:3])
+    y = np.zeros((x.shape[0], p, q, x.shape[3]), x.dtype)
+    for _, _, view in taps(pad(x, window), window, p, q):
+        y += view
+    return y / _elements(window, x.shape[1:3], count_include_pad).astype(x.dtype)
+
+
+def avg_pool2d_dx(dy: np.ndarray, window: Window, size: Pair, *, count_include_pad: bool = True) -> np.ndarray:
+    (top, _), (left, _) = window.padding
+    share = dy / _elements(window, size, count_include_pad).astype(dy.dtype)
+    padded = pad(np.zeros((dy.shape[0], *size, dy.shape[3]), dy.dtype), window)
+    for _, _, view in taps(padded, window, *dy.shape[1:3]):
+        view += share
+    return padded[:, top : top + size[0], left : left + size[1]]
+
+
+def _elements(window: Window, size: Pair, count_include_pad: bool) -> np.ndarray:
+    """(1, P, Q, 1), or a number for all: what the sum over a window is divided by."""
+    if count_include_pad:
+        return np.prod(window.kernel)
+    ones = pad(np.ones((1, *size, 1), np.int64), window)
+    return np.maximum(sum(view for _, _, view in taps(ones, window, *window.out(*size))), 1)

@@ -1,8 +1,9 @@
-"""Max pooling: which element wins, and where its gradient goes."""
+"""Pooling: which element wins, what a mean counts, and where gradients go."""
 
 import numerical
 import numpy as np
 import pytest
+from closeness import ALLOWED, distance
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from oracle import torch as oracle
@@ -138,3 +139,68 @@ def test_max_pool_equals_torch(shape, window):
 def test_a_window_without_a_real_element_is_rejected(shape, window, wrong):
     with pytest.raises(UsageError, match=wrong):
         ops.max_pool2d(np.zeros(shape), window)
+
+
+# ------------------------------------------------------------------------------------------------------ means
+
+MEANS = [*CASES, ((2, 5, 7, 3), Window.of(3, 1, 4)), ((2, 1, 2, 1), Window.of((3, 5), (4, 6), ((1, 2), (3, 4))))]
+MEANS += [((2, 9, 8, 20), Window.of((9, 8))), ((1, 5, 5, 2), Window.of(2, 3, 1, 3))]
+
+
+def means(x, window, inside, backend="cpu"):
+    """y and dx of a mean, for one dy."""
+    how = {"count_include_pad": not inside, "backend": backend}
+    y = ops.avg_pool2d(x, window, **how)
+    return y, ops.avg_pool2d_dx(normal(9, y.shape, x.dtype), window, x.shape[1:3], **how)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("shape", "window"), MEANS)
+def test_a_mean_equals_its_definition(shape, window, dtype, inside):
+    x = normal(0, shape, dtype)
+    for result, expected in zip(means(x, window, inside), means(x, window, inside, "reference"), strict=True):
+        assert result.dtype == dtype
+        assert distance(result, expected) <= ALLOWED[dtype]
+
+
+sides = st.tuples(*[st.tuples(*[st.integers(0, 5)] * 2)] * 2)
+
+
+@given(st.tuples(*[st.integers(1, 8)] * 2), pairs, pairs, sides, pairs, st.booleans())
+@settings(deadline=None, max_examples=50, derandomize=True)
+def test_a_mean_equals_its_definition_on_any_window(size, kernel, stride, padding, dilation, inside):
+    window, x = Window(kernel, stride, padding, dilation), normal(1, (2, *size, 3))
+    try:
+        window.out(*size)
+    except UsageError:
+        assume(False)
+    for result, expected in zip(means(x, window, inside), means(x, window, inside, "reference"), strict=True):
+        assert distance(result, expected) <= ALLOWED[np.float64]
+
+
+def test_the_check_of_means_sees_a_wrong_count():
+    x, window = normal(0, (1, 4, 4, 1)), Window.of(2, 1, 1)
+    for result, other in zip(means(x, window, True), means(x, window, False), strict=True):
+        assert distance(result, other) > ALLOWED[np.float64]
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_the_mean_counts_padding_or_does_not(backend):
+    x = np.full((1, 2, 2, 1), 4.0)
+    whole = ops.avg_pool2d(x, Window.of(2, 2, 1), backend=backend)
+    inside = ops.avg_pool2d(x, Window.of(2, 2, 1), count_include_pad=False, backend=backend)
+    assert whole.ravel().tolist() == [1, 1, 1, 1] and inside.ravel().tolist() == [4, 4, 4, 4]
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize(("shape", "window"), [(s, w) for s, w in MEANS[1:] if torch_has(w) and w.dilation == (1, 1)])
+def test_a_mean_equals_torch(shape, window, inside):
+    torch = oracle()
+    x = normal(3, shape)
+    tx = torch.tensor(x.transpose(0, 3, 1, 2).copy(), requires_grad=True)
+    padding = [a for a, _ in window.padding]
+    ty = torch.nn.functional.avg_pool2d(tx, window.kernel, window.stride, padding, count_include_pad=not inside)
+    ty.backward(torch.tensor(normal(9, (len(x), *ty.shape[2:], x.shape[3])).transpose(0, 3, 1, 2).copy()))
+    for result, expected in zip(means(x, window, inside), (ty, tx.grad), strict=True):
+        assert distance(result, expected.detach().numpy().transpose(0, 2, 3, 1)) <= ALLOWED[np.float64]

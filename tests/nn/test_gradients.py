@@ -12,10 +12,13 @@ import pytest
 from shoal.core.context import Context
 from shoal.nn import (
     Arena,
+    AvgPool2d,
+    BatchNorm,
     Concat,
     Conv2d,
     Dropout,
     Flatten,
+    GlobalAvgPool,
     Last,
     Layout,
     Linear,
@@ -27,9 +30,7 @@ from shoal.nn import (
     Sequential,
     Stash,
 )
-from shoal.nn import Arena, BatchNorm, Conv2d, Dropout, Flatten, Layout, Linear, MaxPool2d, ReLU, Sequential
 from shoal.nn.arena import together
-from shoal.nn.models import MODELS, build
 
 LAYERS = [
     ("linear", Linear(5), (7,)),
@@ -44,6 +45,10 @@ LAYERS = [
     ("relu", ReLU(), (4, 3)),
     ("max pool", MaxPool2d(2), (6, 6, 3)),
     ("overlapping max pool", MaxPool2d(3, stride=2, padding=1), (7, 6, 2)),
+    ("average pool", AvgPool2d(2), (7, 6, 3)),
+    ("overlapping average pool of what is inside", AvgPool2d(3, stride=2, padding=1, count_include_pad=False), (7, 6, 2)),
+    ("global average pool of images", GlobalAvgPool(), (3, 4, 5)),
+    ("global average pool of a sequence", GlobalAvgPool(), (6, 5)),
     ("flatten", Flatten(), (2, 3, 4)),
     ("dropout", Dropout(0.4), (5, 4)),
     ("reshape", Reshape(6, 4), (2, 3, 4)),
