@@ -15,6 +15,7 @@ from .linear import Linear
 from .loss import CrossEntropy, Loss
 from .module import Module
 from .pooling import AvgPool2d, GlobalAvgPool, MaxPool2d
+from .relu6 import ReLU6
 from .replica import Replica
 from .reshape import Reshape
 from .residual import Residual
@@ -39,6 +40,7 @@ __all__ = [
     "Module",
     "Pop",
     "ReLU",
+    "ReLU6",
     "Replica",
     "Reshape",
     "Residual",

@@ -72,7 +72,8 @@ def show_one(name: str, shape: str, classes: int, options: Sequence[str], as_jso
 def _table(name: str, shape: Shape, blocks: list[Cost], whole: Cost) -> Any:
     from rich.table import Table
 
-    table = Table("block", "kind", "output", title=f"{name} for {by(shape)}", caption=NOTE)
+    table = Table("block", "kind", title=f"{name} for {by(shape)}", caption=NOTE)
+    table.add_column("output", no_wrap=True)
     for title in ("parameters", "forward flops", "backward flops", "activations"):
         table.add_column(title, justify="right")
     for block in blocks:

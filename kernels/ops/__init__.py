@@ -21,3 +21,4 @@ from .optimizer import momentum, sgd
 from .philox import fill_normal, fill_uniform, random_bits
 from .pooling import avg_pool2d, avg_pool2d_dx, max_pool2d, max_pool2d_dx
 from .reduction import ordered_sum
+from .relu6 import relu6, relu6_dx
