@@ -1,8 +1,8 @@
-"""The generations of one run folder: which there are, which is the newest to believe, which may go.
+"""The generations of one run folder: which there are, which is the newest or the best to believe, which may go.
 
-Belief comes from manifests alone. `latest` is a convenience for people and scripts: it is written after the manifest,
-so it may be one generation behind, and nothing here trusts it. A folder without a manifest is what a killed save
-left.
+Belief comes from manifests alone, and a manifest says what its generation is worth. `latest` and `best` are a
+convenience for people and scripts: they are written after the manifest, so they may be one generation behind, and
+nothing here trusts them. A folder without a manifest is what a killed save left.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from . import commit, manifest
 from .generation import Generation
 from .manifest import Manifest
 
-LATEST = "latest"
+LATEST, BEST = "latest", "best"
+Known = list[tuple[Manifest, Path]]
 Reject = Callable[[Path, str], None]  # the folder of a generation that is passed over, and why
+Choose = Callable[[Path, Reject], Generation | None]
 START_OVER = "restore a generation from a copy, or start again in another folder"
 
 
@@ -40,7 +42,7 @@ def _ignore(path: Path, problem: str) -> None:
     pass
 
 
-def readable(folder: Path, reject: Reject = _ignore) -> list[tuple[Manifest, Path]]:
+def readable(folder: Path, reject: Reject = _ignore) -> Known:
     """The generations whose manifest can be read, the last committed first; the others go to `reject`."""
     found = []
     for path in generations(folder):
@@ -51,48 +53,76 @@ def readable(folder: Path, reject: Reject = _ignore) -> list[tuple[Manifest, Pat
     return sorted(found, key=lambda pair: pair[0].serial, reverse=True)
 
 
+def by_merit(known: Known) -> Known:
+    """Those that have a merit, the best first, of equals the first committed; by the figure that was last given.
+
+    known: the last committed first.   Merits of another figure cannot be compared, so they do not count.
+    """
+    rows = [(merit[0], -merit[1], one.serial, (one, path)) for one, path in known if (merit := one.merit)]
+    return [pair for *_, pair in sorted(row for row in rows if row[0] == rows[0][0])]  # serials differ
+
+
 def newest(folder: Path, reject: Reject = warn) -> Generation | None:
     """The last committed generation that verifies; None where nothing was ever saved.
 
     Those passed over go to `reject`. If there are some and none verifies, CheckpointError: to start from nothing is
     for a person to decide.
     """
+    return _believable(folder, list, reject, "the generation before")
+
+
+def best(folder: Path, reject: Reject = warn) -> Generation | None:
+    """The generation of most merit that verifies, as `newest`; None where none has a merit."""
+    return _believable(folder, by_merit, reject, "the next best")
+
+
+def _believable(folder: Path, order: Callable[[Known], Known], reject: Reject, other: str) -> Generation | None:
     problems: list[str] = []
 
     def note(path: Path, problem: str) -> None:
         problems.append(problem)
         reject(path, problem)
 
-    for _, path in readable(folder, note):
+    for _, path in order(readable(folder, note)):
         try:
             return Generation(path)
         except CheckpointError as error:
-            note(path, f"{error.problem}; falling back to the generation before")
+            note(path, f"{error.problem}; falling back to {other}")
     if problems:
         raise CheckpointError(f"no generation in {folder} can be believed:\n  " + "\n  ".join(problems), START_OVER)
     return None
 
 
-def open_generation(path: Path | str, reject: Reject = warn) -> Generation:
-    """A verified generation without ranks.   path: its folder, or a run folder for its newest that verifies."""
+def open_generation(path: Path | str, reject: Reject = warn, choose: Choose = newest) -> Generation:
+    """A verified generation without ranks.   path: its folder, or a run folder to `choose` from: newest or best."""
     path = Path(path)
     if (path / manifest.NAME).is_file():
         return Generation(path)
-    found = newest(path, reject)
+    found = choose(path, reject)
+    if found is None and choose is best and generations(path):
+        cure = "leave out --best for the newest one; a run keeps its best with checkpoint.best=loss, or another figure"
+        raise CheckpointError(f"{path} holds no checkpoint of which a merit is known", cure)
     if found is None:
         raise CheckpointError(f"{path} holds no checkpoint", "give the folder of a run that has saved")
     return found
 
 
-def prune(folder: Path, keep: int, distrusted: Collection[Path]) -> None:
-    """Removes all but the last `keep` generations.   distrusted: found damaged, so they do not count as kept.
+def point(folder: Path, name: str, path: Path) -> None:
+    """Lets RUN/latest or RUN/best name a generation; nothing is written where it does already."""
+    pointer, text = folder / name, f"{path.name}\n".encode()
+    if not pointer.exists() or pointer.read_bytes() != text:
+        commit.publish(pointer, lambda temporary: temporary.write_bytes(text))
+
+
+def prune(folder: Path, keep: int, distrusted: Collection[Path], spare: Path | None = None) -> None:
+    """Removes all but the last `keep` generations and `spare`.   distrusted: found damaged, they do not count as kept.
 
     The last committed one is what `latest` names. Generations of an unreadable manifest stay: they may be a newer
     shoal's.
     """
     kept = 0
     for _, path in readable(folder):
-        if kept >= keep:
+        if kept >= keep and path != spare:
             remove(path)
         kept += path not in distrusted
 

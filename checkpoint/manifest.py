@@ -18,6 +18,7 @@ from .. import __version__
 from ..core.errors import CheckpointError
 from .slices import Slice
 
+Merit = tuple[str, float]
 NAME = "manifest.json"
 FORMAT = "shoal generation"
 VERSION = 1  # of the layout on disk; a reader refuses a higher one
@@ -46,7 +47,7 @@ class File:
 class Manifest:
     """serial: commits before this one in the folder, plus 1.   ranks: of the job that wrote it.   written: UTC time.
 
-    meta: the facts of the State, as given.
+    meta: the facts of the State, as given.   merit: (figure, value), the larger the better; what `best` goes by.
     """
 
     serial: int
@@ -55,6 +56,7 @@ class Manifest:
     written: str
     meta: dict[str, Any]
     files: tuple[File, ...]
+    merit: Merit | None = None
 
     def slices(self, name: str) -> Iterator[tuple[File, Slice]]:
         """Every stored slice of one logical tensor and the file it is in."""
@@ -69,6 +71,7 @@ class Manifest:
             "step": self.step,
             "ranks": self.ranks,
             "written": self.written,
+            "merit": self.merit,
             "meta": self.meta,
             "files": [file.fields() for file in self.files],
         }
@@ -89,7 +92,8 @@ def load(folder: Path) -> Manifest:
     if digest != _digest(body):
         raise CheckpointError(f"{path} is damaged: its content does not have the sha256 it states")
     files = tuple(File.parse(fields) for fields in body["files"])
-    return Manifest(body["serial"], body["step"], body["ranks"], body["written"], body["meta"], files)
+    merit = tuple(body["merit"]) if body.get("merit") else None  # older manifests do not speak of it
+    return Manifest(body["serial"], body["step"], body["ranks"], body["written"], body["meta"], files, merit)
 
 
 def check_meta(meta: dict[str, Any]) -> None:

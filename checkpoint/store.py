@@ -6,7 +6,7 @@ One save, and where it may die:
     every rank   its file, by commit.publish, and its sha256          | killed here: debris, swept by the next Store
     every rank   all went well?                                       | failed here: swept, same error everywhere
     rank 0       the lease is still ours; manifest.json               | <- the commit: before it nothing has changed
-    rank 0       latest; generations beyond the last K removed        | killed here: finished by the next save
+    rank 0       latest, best; all but the last K and the best removed | killed here: finished by the next save
 
 A step may be saved again: its files get names that are free ("rank-0000-2.h5") and the new manifest replaces the old
 one in one rename, so one of the two is complete at every instant.
@@ -17,6 +17,7 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import count
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from ..mpi.communicator import Communicator
 from . import commit, history, manifest, shard
 from .agreement import on_rank_0, together
 from .lease import Lease
-from .manifest import File, Manifest
+from .manifest import File, Manifest, Merit
 from .shared import SharedGeneration
 from .slices import Slice, holdings, owners
 
@@ -34,7 +35,7 @@ from .slices import Slice, holdings, owners
 class Store:
     """Saves and loads the state of one job in `folder`, which it holds the lease of until close().
 
-    keep: generations kept.   reject: hears on rank 0 of each generation that is passed over, and why.
+    keep: the newest generations kept, beside the best.   reject: hears on rank 0 of each generation that is passed over, and why.
     save and newest are collective. CheckpointError, the same on every rank, if the folder cannot be written or
     another living job holds it.
     """
@@ -62,11 +63,16 @@ class Store:
             self.lease = Lease(self.folder)
             history.sweep(self.folder)
 
-    def save(self, state: State) -> Path:
+    def save(self, state: State, merit: Merit | None = None) -> Path:
         """Commits one generation; its folder.   state.meta needs "step", the same on every rank.
+
+        merit: (figure, value), the larger the better: the generation of most merit is never removed. It lies with the
+        manifest, so which one is the best is never in doubt, and a better one replaces it by being committed.
 
         On failure CheckpointError, and the earlier generations are as they were.
         """
+        if merit and not isfinite(merit[1]):
+            raise UsageError(f"a merit of {merit[1]} cannot be compared", "save without a merit")
         step, names = self._agree(state)
         path = history.place(self.folder, step)
         try:
@@ -74,7 +80,9 @@ class Store:
             mine = {name: state.tensors[name] for name in names}
             records = together(self.communicator, "checkpoint write", lambda: self._write(path, edition, mine))
             files = tuple(File.parse(record) for record in records if record)
-            on_rank_0(self.communicator, "checkpoint commit", lambda: self._commit(path, step, state.meta, files))
+            on_rank_0(
+                self.communicator, "checkpoint commit", lambda: self._commit(path, step, state.meta, files, merit)
+            )
         except CheckpointError:
             on_rank_0(self.communicator, "checkpoint clean-up", self._clean_up)
             raise
@@ -111,20 +119,26 @@ class Store:
         about = {"format": manifest.FORMAT, "version": manifest.VERSION, "generation": path.name, "rank": rank}
         return shard.write(path / _file(rank, edition), tensors, about).fields()
 
-    def _commit(self, path: Path, step: int, meta: dict[str, Any], files: tuple[File, ...]) -> None:
+    def _commit(
+        self, path: Path, step: int, meta: dict[str, Any], files: tuple[File, ...], merit: Merit | None
+    ) -> None:
         assert self.lease
         for file in files:
             if problem := shard.misfit(path, file):
                 raise CheckpointError(problem, "all ranks must see one folder: put it on a file system they share")
         serial = 1 + max((known.serial for known, _ in history.readable(self.folder)), default=0)
         written = datetime.now(UTC).isoformat(timespec="seconds")
-        text = Manifest(serial, step, self.communicator.size, written, meta, files).text()
+        text = Manifest(serial, step, self.communicator.size, written, meta, files, merit).text()
         self.lease.check()
         with commit.writing(path):
             commit.publish(path / manifest.NAME, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-            commit.publish(self.folder / history.LATEST, lambda temporary: temporary.write_text(path.name + "\n"))
+            history.point(self.folder, history.LATEST, path)
             self._distrusted.discard(path)
-            history.prune(self.folder, self.keep, self._distrusted)
+            ranking = history.by_merit(history.readable(self.folder))
+            best = next((known for _, known in ranking if known not in self._distrusted), None)
+            if best:
+                history.point(self.folder, history.BEST, best)
+            history.prune(self.folder, self.keep, self._distrusted, spare=best)
             history.sweep(self.folder)
 
     def _clean_up(self) -> None:

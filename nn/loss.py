@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..core.context import Context
-from ..core.errors import DataError
+from ..core.errors import DataError, UsageError
 from ..core.shape import prod
 from ..kernels import ops
 
@@ -43,16 +43,19 @@ class CrossEntropy(Loss):
 
         loss_sum = sum_n loss[n]          dz = scale * d(loss_sum)/dz
 
-    z: (N, K)   labels: (N,) int64 in [0, K).
+    z: (N, ..., K)   labels: (N, ...) int64 in [0, K): n runs over samples, and over steps or pixels of each.
     """
 
     def __call__(self, z: Any, labels: Any, scale: float, ctx: Context) -> tuple[float, int, Any]:
-        """(sum of the losses in float64, samples classified right, dz). DataError for a label outside [0, K)."""
-        if labels.size and not 0 <= labels.min() <= labels.max() < z.shape[1]:
+        """(sum of the losses in float64, terms classified right, dz). DataError for a label outside [0, K)."""
+        if labels.shape != z.shape[:-1]:
+            raise UsageError(f"labels {labels.shape} for logits {z.shape}", f"one label for each of {z.shape[:-1]}")
+        if labels.size and not 0 <= labels.min() <= labels.max() < z.shape[-1]:
             raise DataError(
-                f"labels from {labels.min()} to {labels.max()} for {z.shape[1]} classes",
+                f"labels from {labels.min()} to {labels.max()} for {z.shape[-1]} classes",
                 "the model's last layer needs one output per class",
             )
-        losses, dz = ops.cross_entropy(z, labels, scale=scale, pool=ctx.pool, backend=ctx.backend)
-        right = int((z.argmax(axis=1) == labels).sum()) if labels.size else 0
-        return float(losses.sum(dtype=np.float64)), right, dz
+        rows = z.reshape(prod(z.shape[:-1]), z.shape[-1])
+        losses, dz = ops.cross_entropy(rows, labels.reshape(-1), scale=scale, pool=ctx.pool, backend=ctx.backend)
+        right = int((z.argmax(axis=-1) == labels).sum()) if labels.size else 0
+        return float(losses.sum(dtype=np.float64)), right, dz.reshape(z.shape)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 from pathlib import Path
 
 import pytest
+from killed import killed_at
 
 from shoal.checkpoint import commit
 from shoal.checkpoint.history import open_generation
@@ -24,23 +24,6 @@ PRUNED = ["step-00000010 disowned", "step-00000010 removed"]
 PROTOCOL = TAKE_OVER + FILE + MANIFEST + LATEST + PRUNED
 COMMITTED = PROTOCOL[PROTOCOL.index("manifest.json renamed") :]
 SECOND_RANK = [name.replace("0000", "0001") for name in FILE]
-
-
-def killed_at(name, act):
-    """Runs `act` in a process of its own, which is killed at the boundary `name`; False if it never came there."""
-
-    def boundary(passed):
-        if passed == name:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    pid = os.fork()
-    if pid == 0:
-        try:
-            commit.boundary = boundary
-            act()
-        finally:
-            os._exit(0)
-    return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
 
 
 def save(folder, state, ranks=1):

@@ -37,6 +37,7 @@ LAYERS = [
     ("linear", Linear(5), (7,)),
     ("linear without bias", Linear(3, bias=False), (4,)),
     ("linear with relu", Linear(6, activation="relu"), (5,)),
+    ("linear on a sequence", Linear(3, activation="relu"), (4, 5)),
     ("conv 3x3 same", Conv2d(4, 3, padding="same"), (6, 5, 3)),
     ("conv with stride, dilation and uneven padding", Conv2d(4, (3, 2), stride=(2, 1), padding=((1, 0), (2, 1)), dilation=2), (8, 7, 2)),
     ("conv in groups, with relu", Conv2d(6, 3, groups=2, activation="relu"), (5, 5, 4)),
