@@ -15,6 +15,7 @@ from .linear import Linear
 from .loss import CrossEntropy, Loss
 from .module import Module
 from .pooling import AvgPool2d, GlobalAvgPool, MaxPool2d
+from .recurrent import GRU, LSTM, RNN
 from .replica import Replica
 from .reshape import Reshape
 from .residual import Residual
@@ -32,12 +33,15 @@ __all__ = [
     "Flatten",
     "GlobalAvgPool",
     "Last",
+    "GRU",
+    "LSTM",
     "Layout",
     "Linear",
     "Loss",
     "MaxPool2d",
     "Module",
     "Pop",
+    "RNN",
     "ReLU",
     "Replica",
     "Reshape",

@@ -16,8 +16,11 @@ from .copy import copy, last_step, last_step_dx
 from .dropout import dropout
 from .elementwise import add
 from .gemm import column_sum, gemm
+from .gru import gru, gru_cho, gru_cho_dx, gru_dx
 from .loss import cross_entropy
+from .lstm import lstm, lstm_dx
 from .optimizer import momentum, sgd
 from .philox import fill_normal, fill_uniform, random_bits
 from .pooling import avg_pool2d, avg_pool2d_dx, max_pool2d, max_pool2d_dx
+from .recurrent import recurrent_dw, rnn, rnn_dx
 from .reduction import ordered_sum
