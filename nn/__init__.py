@@ -5,6 +5,7 @@
 
 from .activation import ReLU
 from .arena import Arena, Layout
+from .attention import Attention
 from .batch_norm import BatchNorm
 from .concat import Concat
 from .conv2d import Conv2d
@@ -24,6 +25,7 @@ from .stash import Pop, Stash
 
 __all__ = [
     "Arena",
+    "Attention",
     "AvgPool2d",
     "BatchNorm",
     "Concat",
@@ -31,10 +33,10 @@ __all__ = [
     "CrossEntropy",
     "Dropout",
     "Flatten",
-    "GlobalAvgPool",
-    "Last",
     "GRU",
+    "GlobalAvgPool",
     "LSTM",
+    "Last",
     "Layout",
     "Linear",
     "Loss",

@@ -44,8 +44,9 @@ class Recurrent(Module):
 
     def forward(self, p: Any, x: Any, ctx: Context) -> tuple[Any, Any]:
         a = project(x, p["weight_ih"], p["bias_ih"], ctx)
-        h, *kept = self.run(a, p["weight_hh"], p["bias_hh"], {"pool": ctx.pool, "backend": ctx.backend})
-        return h if self.sequence else h[:, -1].copy(), (x, h, kept)
+        place = {"pool": ctx.pool, "backend": ctx.backend}
+        h, *kept = self.run(a, p["weight_hh"], p["bias_hh"], place)
+        return h if self.sequence else ops.last_step(h, **place), (x, h, kept)
 
     def backward(self, p: Any, g: Any, saved: Any, dy: Any, ctx: Context) -> Any:
         x, h, kept = saved

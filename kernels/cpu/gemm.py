@@ -62,6 +62,8 @@ def batched_gemm(
 ) -> None:
     """c[g] = act( a[g] * b[g] + bias[g] ) for every g, as groups of one product.   a: (G, M, K), b: (G, K, N)"""
     groups, m, n = out.shape
+    if out.size == 0:
+        return
     k = a.shape[1] if trans_a else a.shape[2]
     pack_b = trans_b or n % lanes(b.dtype) > 0 or m > FEW
     if pack_b:

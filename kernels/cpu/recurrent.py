@@ -61,8 +61,8 @@ class Forward:
     def __init__(self, h: np.ndarray, u: np.ndarray, pool: Any):
         n, steps, self.width = h.shape
         self.h, self.pool, self.s = h.reshape(-1), pool, empty(pool, (n, len(u)), h.dtype)
-        self.product = plain(h.dtype, n, *u.shape, a_row=steps * self.width)
-        self.u = panels(u, *u.shape, pool, transposed=True)
+        self.product = plain(h.dtype, n, len(u), self.width, a_row=steps * self.width)
+        self.u = panels(u, len(u), self.width, pool, transposed=True)
 
     def at(self, t: int) -> np.ndarray:
         if t == 0:

@@ -8,6 +8,7 @@ belong to. `accumulate=True` adds into `out` (how gradients are collected).
 """
 
 from .activation import relu, relu_dx
+from .attention import attention, attention_dx
 from .batch_norm import batch_norm, batch_norm_dx, batch_norm_sums, column_moments
 from .concat import concat, split
 from .conv2d import conv2d

@@ -15,6 +15,7 @@ from shoal.nn import (
     LSTM,
     RNN,
     Arena,
+    Attention,
     AvgPool2d,
     BatchNorm,
     Concat,
@@ -69,6 +70,8 @@ LAYERS = [
     ("last state of an lstm", LSTM(3, sequence=False), (5, 2)),
     ("gru", GRU(4), (5, 3)),
     ("gru as published, last state", GRU(3, variant="cho", sequence=False), (5, 2)),
+    ("attention", Attention(2), (5, 6)),
+    ("causal attention without bias", Attention(3, causal=True, bias=False), (4, 6)),
     ("a nested sequence", Sequential(Sequential(Conv2d(3, 3), ReLU()), Flatten(), Sequential(Linear(4))), (5, 5, 2)),
 ]
 BACKENDS = ["reference", "cpu"]
