@@ -5,6 +5,7 @@
 
 from .activation import ReLU
 from .arena import Arena, Layout
+from .attention import Attention
 from .batch_norm import BatchNorm
 from .concat import Concat
 from .conv2d import Conv2d
@@ -16,6 +17,7 @@ from .loss import CrossEntropy, Loss
 from .module import Module
 from .pooling import AvgPool2d, GlobalAvgPool, MaxPool2d
 from .relu6 import ReLU6
+from .recurrent import GRU, LSTM, RNN
 from .replica import Replica
 from .reshape import Reshape
 from .residual import Residual
@@ -24,6 +26,7 @@ from .stash import Pop, Stash
 
 __all__ = [
     "Arena",
+    "Attention",
     "AvgPool2d",
     "BatchNorm",
     "Concat",
@@ -31,7 +34,9 @@ __all__ = [
     "CrossEntropy",
     "Dropout",
     "Flatten",
+    "GRU",
     "GlobalAvgPool",
+    "LSTM",
     "Last",
     "Layout",
     "Linear",
@@ -39,6 +44,7 @@ __all__ = [
     "MaxPool2d",
     "Module",
     "Pop",
+    "RNN",
     "ReLU",
     "ReLU6",
     "Replica",
