@@ -16,8 +16,8 @@ from .linear import Linear
 from .loss import CrossEntropy, Loss
 from .module import Module
 from .pooling import AvgPool2d, GlobalAvgPool, MaxPool2d
-from .relu6 import ReLU6
 from .recurrent import GRU, LSTM, RNN
+from .relu6 import ReLU6
 from .replica import Replica
 from .reshape import Reshape
 from .residual import Residual
@@ -34,22 +34,22 @@ __all__ = [
     "CrossEntropy",
     "Dropout",
     "Flatten",
-    "GRU",
     "GlobalAvgPool",
-    "LSTM",
+    "GRU",
     "Last",
     "Layout",
     "Linear",
     "Loss",
+    "LSTM",
     "MaxPool2d",
     "Module",
     "Pop",
-    "RNN",
     "ReLU",
     "ReLU6",
     "Replica",
     "Reshape",
     "Residual",
+    "RNN",
     "Sequential",
     "Stash",
 ]
