@@ -5,6 +5,7 @@
 
 from .activation import ReLU
 from .arena import Arena, Layout
+from .attention import Attention
 from .batch_norm import BatchNorm
 from .concat import Concat
 from .conv2d import Conv2d
@@ -15,6 +16,8 @@ from .linear import Linear
 from .loss import CrossEntropy, Loss
 from .module import Module
 from .pooling import AvgPool2d, GlobalAvgPool, MaxPool2d
+from .recurrent import GRU, LSTM, RNN
+from .relu6 import ReLU6
 from .replica import Replica
 from .reshape import Reshape
 from .residual import Residual
@@ -23,6 +26,7 @@ from .stash import Pop, Stash
 
 __all__ = [
     "Arena",
+    "Attention",
     "AvgPool2d",
     "BatchNorm",
     "Concat",
@@ -31,17 +35,21 @@ __all__ = [
     "Dropout",
     "Flatten",
     "GlobalAvgPool",
+    "GRU",
     "Last",
     "Layout",
     "Linear",
     "Loss",
+    "LSTM",
     "MaxPool2d",
     "Module",
     "Pop",
     "ReLU",
+    "ReLU6",
     "Replica",
     "Reshape",
     "Residual",
+    "RNN",
     "Sequential",
     "Stash",
 ]

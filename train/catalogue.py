@@ -19,7 +19,7 @@ from .summary import size
 from .tables import plain, toml
 from .terminal import console
 
-NOTE = "for one sample in float32; activations are what stays from forward to backward"
+NOTE = "flops and bytes for one sample in float32; activations stay from forward to backward"
 
 
 def overview() -> list[dict[str, Any]]:
@@ -45,8 +45,8 @@ def show_all(as_json: bool) -> None:
         print(json.dumps(rows))
         return
     table = Table("model", "task", "made for", "classes", title="shoal models NAME shows the blocks of one")
-    for title in ("parameters", "forward flops"):
-        table.add_column(title, justify="right")
+    for title in ("parameters", "flops"):
+        table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
         figures = (f"{row['parameters']:,}", short(row["forward"]))
         classes = "" if row["task"] == "reconstruct" else str(row["classes"])
@@ -72,9 +72,10 @@ def show_one(name: str, shape: str, classes: int, options: Sequence[str], as_jso
 def _table(name: str, shape: Shape, blocks: list[Cost], whole: Cost) -> Any:
     from rich.table import Table
 
-    table = Table("block", "kind", "output", title=f"{name} for {by(shape)}", caption=NOTE)
-    for title in ("parameters", "forward flops", "backward flops", "activations"):
-        table.add_column(title, justify="right")
+    table = Table("block", "kind", title=f"{name} for {by(shape)}", caption=NOTE)
+    table.add_column("output", no_wrap=True)
+    for title in ("parameters", "forward", "backward", "activations"):
+        table.add_column(title, justify="right", no_wrap=True)
     for block in blocks:
         table.add_row(block.name, block.kind, by(block.shape), *_figures(block))
     table.add_section()
@@ -87,7 +88,7 @@ def _figures(cost: Cost) -> tuple[str, ...]:
 
 
 def by(shape: Shape) -> str:
-    return " x ".join(map(str, shape))
+    return "x".join(map(str, shape))
 
 
 def short(count: int) -> str:

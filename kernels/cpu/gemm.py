@@ -35,28 +35,68 @@ def gemm(
     accumulate: bool = False,
 ) -> None:
     """c[m,n] = act( sum_k a[m,k] * b[k,n] + bias[n] ); the op's definition is in kernels/ops/."""
-    m, n = out.shape
-    k = a.shape[0] if trans_a else a.shape[1]
+    batched_gemm(
+        a[None],
+        b[None],
+        out=out[None],
+        pool=pool,
+        trans_a=trans_a,
+        trans_b=trans_b,
+        bias=bias,
+        activation=activation,
+        accumulate=accumulate,
+    )
+
+
+def batched_gemm(
+    a: Any,
+    b: Any,
+    *,
+    out: Any,
+    pool: Any,
+    trans_a: bool = False,
+    trans_b: bool = False,
+    bias: Any = None,
+    activation: str | None = None,
+    accumulate: bool = False,
+) -> None:
+    """c[g] = act( a[g] * b[g] + bias[g] ) for every g, as groups of one product.   a: (G, M, K), b: (G, K, N)"""
+    groups, m, n = out.shape
+    if out.size == 0:
+        return
+    k = a.shape[1] if trans_a else a.shape[2]
     pack_b = trans_b or n % lanes(b.dtype) > 0 or m > FEW
     if pack_b:
-        b = _packed(b, n, k, trans_b, pool)
+        b = panels(b, n, k, pool, groups, transposed=trans_b)
     if trans_a:
-        a = _packed(a, m, k, False, pool)
-    multiply(_product(m, n, k, trans_a, pack_b, a.dtype), a, b, out, pool, bias, activation, accumulate)
+        a = panels(a, m, k, pool, groups)
+    multiply(plain(a.dtype, m, n, k, groups, trans_a, pack_b), a, b, out, pool, bias, activation, accumulate)
 
 
-def _packed(src: Any, columns: int, terms: int, transposed: bool, pool: Any) -> np.ndarray:
-    """Panels of src: (terms, columns), or (columns, terms) if transposed."""
+def panels(src: Any, columns: int, terms: int, pool: Any, groups: int = 1, *, transposed: bool = False) -> np.ndarray:
+    """Panels of each group of src: (terms, columns), or (columns, terms) if transposed."""
     step, column = (1, terms) if transposed else (columns, 1)
-    layout = Layout(1, 1, terms, 0, 0, step, columns, column)
+    layout = Layout(1, 1, terms, 0, 0, step, columns, column, groups, terms * columns)
     nr = lanes(src.dtype)
     return pack(src, empty(pool, layout.size(nr), src.dtype), layout, nr)
 
 
-@lru_cache(maxsize=256)
-def _product(m: int, n: int, k: int, packed_a: bool, packed_b: bool, dtype: np.dtype) -> Product:
+@lru_cache(maxsize=512)
+def plain(
+    dtype: np.dtype,
+    m: int,
+    n: int,
+    k: int,
+    groups: int = 1,
+    packed_a: bool = False,
+    packed_b: bool = True,
+    a_row: int | None = None,
+    c_row: int | None = None,
+) -> Product:
+    """A product of matrices. a_row, c_row: from one row of A or C to the next, where there is something between them."""
     nr = lanes(dtype)
-    a1, a2, a_step = (k * nr, 1, nr) if packed_a else (0, k, 1)
+    a_row, c_row = k if a_row is None else a_row, n if c_row is None else c_row
+    a1, a2, a_step = (k * nr, 1, nr) if packed_a else (0, a_row, 1)
     n1, n2 = (-(-m // nr), nr) if packed_a else (1, m)
     steps = Steps(
         rows=m,
@@ -67,11 +107,15 @@ def _product(m: int, n: int, k: int, packed_a: bool, packed_b: bool, dtype: np.d
         a1=a1,
         a2=a2,
         c0=0,
-        c1=nr * n,
-        c2=n,
+        c1=nr * c_row,
+        c2=c_row,
         a_step=a_step,
         b_step=nr if packed_b else n,
         b_panel=k * nr if packed_b else nr,
+        groups=groups,
+        a_group=n1 * nr * k if packed_a else m * a_row,
+        b_group=-(-n // nr) * nr * k if packed_b else k * n,
+        c_group=m * c_row,
     )
     return product(dtype, steps, np.zeros((1, 2), np.int64), k)
 

@@ -8,6 +8,7 @@ belong to. `accumulate=True` adds into `out` (how gradients are collected).
 """
 
 from .activation import relu, relu_dx
+from .attention import attention, attention_dx
 from .batch_norm import batch_norm, batch_norm_dx, batch_norm_sums, column_moments
 from .concat import concat, split
 from .conv2d import conv2d
@@ -16,8 +17,12 @@ from .copy import copy, last_step, last_step_dx
 from .dropout import dropout
 from .elementwise import add
 from .gemm import column_sum, gemm
+from .gru import gru, gru_cho, gru_cho_dx, gru_dx
 from .loss import cross_entropy
+from .lstm import lstm, lstm_dx
 from .optimizer import momentum, sgd
 from .philox import fill_normal, fill_uniform, random_bits
 from .pooling import avg_pool2d, avg_pool2d_dx, max_pool2d, max_pool2d_dx
+from .recurrent import recurrent_dw, rnn, rnn_dx
 from .reduction import ordered_sum
+from .relu6 import relu6, relu6_dx

@@ -18,6 +18,9 @@ from .autoencoder import autoencoder
 from .digits_cnn import digits_cnn
 from .lenet import lenet
 from .mlp import mlp
+from .mobilenet import mobilenet, mobilenet_v1, mobilenet_v2
+from .resnet import resnet18, resnet20, resnet50
+from .vgg import vgg11, vgg16
 
 Task = Literal["classify", "label positions", "reconstruct"]
 
@@ -55,10 +58,18 @@ MODELS: dict[str, Entry] = {
     "mlp": Entry(mlp, (28, 28, 1)),
     "lenet": Entry(lenet, (28, 28, 1)),
     "digits-cnn": Entry(digits_cnn, (8, 8, 1)),
+    "resnet20": Entry(resnet20, (32, 32, 3)),
+    "resnet18": Entry(resnet18, (224, 224, 3), 1000),
+    "resnet50": Entry(resnet50, (224, 224, 3), 1000),
+    "vgg11": Entry(vgg11, (32, 32, 3)),
+    "vgg16": Entry(vgg16, (224, 224, 3), 1000),
+    "mobilenet": Entry(mobilenet, (32, 32, 3)),
+    "mobilenet-v1": Entry(mobilenet_v1, (224, 224, 3), 1000),
+    "mobilenet-v2": Entry(mobilenet_v2, (224, 224, 3), 1000),
     "autoencoder": Entry(autoencoder, (28, 28, 1), task="reconstruct"),
 }
 
-__all__ = ["MODELS", "Entry", "Task", "build", "digits_cnn", "lenet", "mlp"]
+__all__ = ["MODELS", "Entry", "Task", "build", "digits_cnn", "find", "lenet", "mlp", "resnet20"]
 
 
 def build(name: str, shape: Shape, classes: int, **options: Any) -> Sequential:

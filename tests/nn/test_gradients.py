@@ -11,7 +11,11 @@ import pytest
 
 from shoal.core.context import Context
 from shoal.nn import (
+    GRU,
+    LSTM,
+    RNN,
     Arena,
+    Attention,
     AvgPool2d,
     BatchNorm,
     Concat,
@@ -25,6 +29,7 @@ from shoal.nn import (
     MaxPool2d,
     Pop,
     ReLU,
+    ReLU6,
     Reshape,
     Residual,
     Sequential,
@@ -44,6 +49,7 @@ LAYERS = [
     ("batch norm", BatchNorm(), (3, 4, 5)),
     ("batch norm of vectors, with relu", BatchNorm(activation="relu"), (6,)),
     ("relu", ReLU(), (4, 3)),
+    ("relu6", Sequential(Linear(5), ReLU6()), (40,)),
     ("max pool", MaxPool2d(2), (6, 6, 3)),
     ("overlapping max pool", MaxPool2d(3, stride=2, padding=1), (7, 6, 2)),
     ("average pool", AvgPool2d(2), (7, 6, 3)),
@@ -61,6 +67,13 @@ LAYERS = [
     ("a long skip, concatenated", Sequential(Linear(4), Stash("a"), Linear(3, activation="relu"), Pop("a", 4), Linear(2)), (5,)),
     ("two skips", Sequential(Stash("a"), Linear(3), Stash("b"), Linear(3), Pop("b", 3, "add"), Linear(5), Pop("a", 5, "add")), (5,)),
     ("tied weights", Sequential(Linear(4), ReLU(), Linear(5), ReLU(), Linear(4), tie={"4.weight": "0.weight"}), (5,)),
+    ("plain recurrence", RNN(4), (5, 3)),
+    ("lstm", LSTM(4), (5, 3)),
+    ("last state of an lstm", LSTM(3, sequence=False), (5, 2)),
+    ("gru", GRU(4), (5, 3)),
+    ("gru as published, last state", GRU(3, variant="cho", sequence=False), (5, 2)),
+    ("attention", Attention(2), (5, 6)),
+    ("causal attention without bias", Attention(3, causal=True, bias=False), (4, 6)),
     ("a nested sequence", Sequential(Sequential(Conv2d(3, 3), ReLU()), Flatten(), Sequential(Linear(4))), (5, 5, 2)),
 ]
 BACKENDS = ["reference", "cpu"]

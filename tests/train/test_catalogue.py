@@ -30,7 +30,7 @@ def test_one_model_shows_its_blocks_for_the_shape_asked_for(capsys: pytest.Captu
     assert shown["total"]["parameters"] == (64 * 16 + 16) + (16 * 16 + 16) + (16 * 3 + 3)
     catalogue.show_one("mlp", "8,8,1", 3, ["width=16"], as_json=False)
     words = capsys.readouterr().out
-    assert "mlp for 8 x 8 x 1" in words and "options: width=1024, dropout=0.0" in words
+    assert "mlp for 8x8x1" in words and "options: width=1024, dropout=0.0" in words
 
 
 @pytest.mark.parametrize(
