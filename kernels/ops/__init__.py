@@ -8,6 +8,7 @@ belong to. `accumulate=True` adds into `out` (how gradients are collected).
 """
 
 from .activation import relu, relu_dx
+from .adaptive import adagrad, adam, mixed_adam, rmsprop
 from .batch_norm import batch_norm, batch_norm_dx, batch_norm_sums, column_moments
 from .concat import concat, split
 from .conv2d import conv2d
@@ -17,7 +18,7 @@ from .dropout import dropout
 from .elementwise import add
 from .gemm import column_sum, gemm
 from .loss import cross_entropy
-from .optimizer import momentum, sgd
+from .optimizer import aggmo, look_ahead, momentum, nag, qhm, sgd, sutskever
 from .philox import fill_normal, fill_uniform, random_bits
 from .pooling import avg_pool2d, avg_pool2d_dx, max_pool2d, max_pool2d_dx
 from .reduction import ordered_sum
