@@ -76,7 +76,7 @@ def facts(config: Config, dataset: Dataset) -> dict[str, str]:
 
 
 def optimizer(optim: configuration.Optim) -> SGD:
-    return SGD(optim.lr, optim.momentum, optim.dampening, optim.nesterov, optim.weight_decay)
+    return SGD(optim.lr, optim.momentum, optim.dampening, optim.nesterov, weight_decay=optim.weight_decay)
 
 
 def bucket_bytes(config: Config) -> int:
