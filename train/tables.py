@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from difflib import SequenceMatcher
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -16,6 +17,7 @@ from ..core.errors import UsageError
 
 T = TypeVar("T")
 NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}
+SEVERAL = {int: "integers", float: "numbers", str: "strings"}
 
 
 def keys(cls: type, prefix: str = "") -> dict[str, Any]:
@@ -115,8 +117,15 @@ def _toml(value: Any) -> str:
 
 def _wanted(hint: Any) -> str:
     if get_origin(hint) is Literal:
-        return "one of " + ", ".join(f'"{choice}"' for choice in get_args(hint))
-    return "a list of numbers" if get_origin(hint) is tuple else NAMES[hint]
+        return f"one of {_choices(hint)}"
+    if get_origin(hint) is tuple:
+        item = get_args(hint)[0]
+        return f"a list of {_choices(item) if get_origin(item) is Literal else SEVERAL[item]}"
+    return NAMES[hint]
+
+
+def _choices(hint: Any) -> str:
+    return ", ".join(f'"{choice}"' for choice in get_args(hint))
 
 
 def _wrong(key: str, value: Any, hint: Any) -> UsageError:
@@ -129,8 +138,9 @@ def _checked(key: str, value: Any, hint: Any) -> Any:
         if value in get_args(hint):
             return value
     elif get_origin(hint) is tuple:
-        if isinstance(value, (list, tuple)) and all(type(v) in (int, float) for v in value):
-            return tuple(map(float, value))
+        if isinstance(value, (list, tuple)):
+            with suppress(UsageError):
+                return tuple(_checked(key, item, get_args(hint)[0]) for item in value)
     elif hint is float and type(value) in (int, float):
         return float(value)
     elif type(value) is hint:
@@ -139,14 +149,16 @@ def _checked(key: str, value: Any, hint: Any) -> Any:
 
 
 def _parsed(key: str, text: str, hint: Any) -> Any:
-    """The value of an override's text."""
+    """The value of an override's text; a list is written a,b or [a,b], its strings with quotes or without."""
     try:
         if hint is bool:
             return {"true": True, "false": False}[text.lower()]
         if hint in (int, float):
             return hint(text)
         if get_origin(hint) is tuple:
-            return [float(part) for part in text.strip("[] ").split(",") if part.strip()]
+            parts = [part.strip(" \"'") for part in text.strip("[] ").split(",") if part.strip()]
+            item = get_args(hint)[0]
+            return [item(part) for part in parts] if item in (int, float) else parts
         return text
     except (KeyError, ValueError):
         raise _wrong(key, text, hint) from None
