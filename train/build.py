@@ -5,7 +5,7 @@ Before anything is built every rank knows its threads; before anything is run al
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from .sampler import Sampler
 
 @dataclass
 class Job:
-    """What a configuration stands for, on this rank."""
+    """What a configuration stands for, on this rank.   config: complete, with what the data say of themselves."""
 
     config: Config
     comm: Communicator
@@ -47,6 +47,7 @@ def build(config: Config, comm: Communicator) -> Job:
     """
     threads = use_threads(config, comm)
     dataset = open_dataset(config.data, config.train.dtype)
+    config = replace(config, data=dataset.config)  # complete: what the training part says goes wherever the run goes
     sampler = Sampler(len(dataset.train), config.train.batch, config.train.seed, config.train.backend)
     model = models.build(config.model.name, dataset.shape, dataset.classes, **config.model.options)
     partition = Partition.of(config.parallel.shares, comm.size)

@@ -21,6 +21,7 @@ from ..checkpoint.store import Store
 from ..core.events import Events
 from ..mpi.strategy import Fetch, Report, Strategy
 from . import run
+from .augment import augmented
 from .build import Job
 from .pace import Pace
 from .progress import Silent
@@ -84,7 +85,8 @@ class Loop:
         name = f"epoch {epoch + 1}/{self.job.config.train.epochs}"
         batches = self.sampler.batches(epoch, start)
         losses: list[Report] = []
-        with self.job.prefetch.reading([self.strategy.needs(batch) for batch in batches]):
+        samples = augmented(self.job.dataset.train, self.job.config.data, self.job.config.train.seed, epoch)
+        with self.job.prefetch.reading([self.strategy.needs(batch) for batch in batches], samples.read):
             for batch in batches:
                 losses += self._feed(name, batch)
                 if settings.every_steps and self.fed % settings.every_steps == 0:

@@ -63,7 +63,7 @@ def train(config: Config, comm: Communicator, screen: Silent, resume: bool = Fal
             if resume:
                 found = loop.resume()
                 screen.say(f"resuming {loop.newest}" if found else f"nothing to resume in {folder}: starting at step 0")
-            events = loop.events = run.record(folder, config, hosts, comm.rank)
+            events = loop.events = run.record(folder, job.config, hosts, comm.rank)
             events.write("start", ranks=comm.size, threads=job.threads, resume=resume)
             loop.warm_up()
             events.write("ready", seconds=time.perf_counter() - began, step=loop.fed)

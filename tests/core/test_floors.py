@@ -20,7 +20,8 @@ FLOOR = {
 MAY_ALSO = {("optim", "nn")}  # optimizers work on nn's arenas
 OWNERS = {  # third-party module -> where it may be imported
     "mpi4py": ("mpi/world/",),
-    "h5py": ("checkpoint/",),
+    "h5py": ("checkpoint/", "train/data/hdf5.py"),
+    "PIL": ("train/data/images.py",),
     "numba": ("kernels/cpu/",),
     "llvmlite": ("kernels/cpu/",),
     "cupy": ("kernels/gpu/", "core/backend.py"),

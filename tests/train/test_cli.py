@@ -217,7 +217,7 @@ def test_ranks_that_differ_do_not_start(
         "import os, sys\n"
         "if os.environ['OMPI_COMM_WORLD_RANK'] == '1':\n"
         + (
-            "    import shoal.train.digits as digits; read = digits.read\n"
+            "    import shoal.train.data.digits as digits; read = digits.read\n"
             "    def other():\n        x = read(); x[0][0, 0, 0] += 1; return x\n"
             "    digits.read = other\n"
             if change == "other data"
@@ -225,7 +225,7 @@ def test_ranks_that_differ_do_not_start(
         )
         + "from shoal.cli import main; main()"
     )
-    source = [*tiny, "data.source=digits"] if change == "other data" else tiny
+    source = [*tiny, "data.source=digits", "data.path="] if change == "other data" else tiny
     done = mpirun(2, program, "train", "digits-cnn", *source, f"run.folder={tmp_path / 'run'}", timeout=30)
     assert done.code == code, done.text
     assert words in done.text and "rank 1 and rank 0" in done.text
