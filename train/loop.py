@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checkpoint import history
 from ..checkpoint.store import Store
 from ..core.events import Events
 from ..mpi.strategy import Fetch, Report, Strategy
@@ -90,8 +91,9 @@ class Loop:
             if self.evaluated != self.fed:  # stopped within an epoch, or resumed at the end
                 self._evaluate()
         except KeyboardInterrupt:
-            kept = f"the newest checkpoint is {self.newest}" if self.newest else "there is no checkpoint yet"
-            cure = "the same command with --resume continues from there" if self.newest else ""
+            saved = history.readable(self.store.folder)  # a save may have been complete, but not yet known here
+            kept = f"the newest checkpoint is {saved[0][1]}" if saved else "there is no checkpoint yet"
+            cure = "the same command with --resume continues from there" if saved else ""
             raise Interrupted(f"interrupted after step {self.fed} of {self.pace.total}; {kept}", cure) from None
 
     def _epoch(self, epoch: int, start: int) -> None:
