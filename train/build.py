@@ -21,8 +21,11 @@ from . import config as configuration
 from . import run, tables
 from .config import Config
 from .data import Dataset, open_dataset
+from .metrics import Metrics
 from .prefetch import Prefetch
 from .sampler import Sampler
+
+NONE = np.empty(0, np.int64)  # the indices of no samples
 
 
 @dataclass
@@ -37,6 +40,7 @@ class Job:
     model: Sequential
     prefetch: Prefetch
     strategy: DataParallel
+    metrics: Metrics
 
 
 def build(config: Config, comm: Communicator) -> Job:
@@ -66,7 +70,9 @@ def build(config: Config, comm: Communicator) -> Job:
         micro_batches=config.train.micro_batches,
         bucket_bytes=bucket_bytes(config),
     )
-    return Job(config, comm, threads, dataset, sampler, model, prefetch, strategy)
+    outputs, (_, target) = model.out_shape(dataset.shape), dataset.test.read(NONE)
+    metrics = Metrics(config.train.metrics, config.checkpoint.best, outputs, target, comm)
+    return Job(config, comm, threads, dataset, sampler, model, prefetch, strategy, metrics)
 
 
 def facts(config: Config, dataset: Dataset) -> dict[str, str]:

@@ -18,6 +18,9 @@ from . import tables
 PRESETS = Path(__file__).with_name("presets")
 
 
+Figure = Literal["accuracy", "top5", "f1", "auc", "perplexity", "confusion"]  # what train.metrics can say
+
+
 def _at_least(least: float, default: Any) -> Any:
     return field(default=default, metadata={"least": least})
 
@@ -90,6 +93,9 @@ class Train:
     """epochs: passes over the training samples.   batch: samples of a step, over all ranks.   seed: of all chance.
 
     micro_batches: parts each rank works through its share in, one after the other: less memory, the same gradient.
+    metrics: what evaluation says beside the loss; none means accuracy, where targets are classes.
+    patience: epochs without a better checkpoint.best (or test loss) after which to stop, 0 = never.
+    minutes: time from the start of the command after which to stop, leave some for the last save; 0 = none.
     """
 
     epochs: int = _at_least(1, 10)
@@ -98,6 +104,9 @@ class Train:
     seed: int = _at_least(0, 1)
     dtype: Literal["float32", "float64"] = "float32"
     backend: Literal["cpu", "reference"] = "cpu"
+    metrics: tuple[Figure, ...] = ()
+    patience: int = _at_least(0, 0)
+    minutes: float = _at_least(0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -119,11 +128,15 @@ class Parallel:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """every_epochs, every_steps: when to save, 0 = not by this count; the end is always saved.   keep: generations."""
+    """every_epochs, every_steps: when to save, 0 = not by this count; the end is always saved.   keep: generations.
+
+    best: the figure by which the best epoch is kept beside them, of the test split; "" keeps none.
+    """
 
     every_epochs: int = _at_least(0, 1)
     every_steps: int = _at_least(0, 0)
     keep: int = _at_least(1, 3)
+    best: Literal["", "loss", "accuracy", "top5", "f1", "auc", "perplexity"] = ""
 
 
 @dataclass(frozen=True)

@@ -182,9 +182,8 @@ def test_the_dry_run_predicts_the_messages_and_bytes_of_a_step(tiny: list[str], 
         done = mpirun(2, COMMAND, "train", "digits-cnn", *tiny, *extra, "--json")
         figures.append(json.loads(done.out[0][0]))
     ranks = plan(load("digits-cnn", tiny), 2).ranks
-    evaluation = 4  # messages of 8 bytes: the tally of one batch, two from each rank
-    messages = figures[1]["messages"] - figures[0]["messages"] - evaluation
-    sent = figures[1]["bytes"] - figures[0]["bytes"] - evaluation * 8
+    messages = figures[1]["messages"] - figures[0]["messages"] - 8  # of an evaluation: two sums, two from each rank
+    sent = figures[1]["bytes"] - figures[0]["bytes"] - 4 * 8 - 4 * 12  # of 2 numbers (its batch) and 3 (its figures)
     assert (messages, sent) == (5 * sum(rank.messages for rank in ranks), 5 * sum(rank.bytes for rank in ranks))
 
 
