@@ -17,6 +17,7 @@ from ..sequential import Sequential
 from .autoencoder import autoencoder
 from .digits_cnn import digits_cnn
 from .lenet import lenet
+from .lstm import lstm
 from .mlp import mlp
 from .mobilenet import mobilenet, mobilenet_v1, mobilenet_v2
 from .resnet import resnet18, resnet20, resnet50
@@ -66,6 +67,7 @@ MODELS: dict[str, Entry] = {
     "mobilenet": Entry(mobilenet, (32, 32, 3)),
     "mobilenet-v1": Entry(mobilenet_v1, (224, 224, 3), 1000),
     "mobilenet-v2": Entry(mobilenet_v2, (224, 224, 3), 1000),
+    "lstm": Entry(lstm, (28, 28, 1)),
     "autoencoder": Entry(autoencoder, (28, 28, 1), task="reconstruct"),
 }
 
