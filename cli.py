@@ -42,6 +42,7 @@ PRESET = f"A preset ({', '.join(presets())}), or the path of a TOML file."
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Settings to change.")]
 Progress = Annotated[str | None, typer.Option(help="bar, lines or none; otherwise SHOAL_PROGRESS, or by the terminal.")]
 Json = Annotated[bool, typer.Option("--json", help="The result as one line of JSON.")]
+Best = Annotated[bool, typer.Option("--best", help="The best checkpoint of the run (checkpoint.best), not the newest.")]
 Traceback = Annotated[bool, typer.Option("--traceback", help="Show where an error comes from (also: SHOAL_DEBUG=1).")]
 
 
@@ -134,15 +135,16 @@ def train(
 def evaluate(
     checkpoint: Annotated[str, typer.Argument(help="A run folder, or one generation in it.")],
     overrides: Overrides = None,
+    best: Best = False,
     progress: Progress = None,
     as_json: Json = False,
     traceback: Traceback = False,
 ) -> None:
-    """Loss and accuracy of a checkpoint on the test samples: shoal eval runs/digits-cnn"""
-    with ranks("eval") as comm:
+    """Loss and metrics of a checkpoint on the test samples: shoal eval runs/digits-cnn train.metrics=f1,confusion"""
+    with ranks("eval" + " --best" * best) as comm:
         from .train import start
 
-        result = start.evaluate_checkpoint(checkpoint, overrides or [], comm, screen(progress, comm.rank))
+        result = start.evaluate_checkpoint(checkpoint, overrides or [], comm, screen(progress, comm.rank), best)
         _show(result, as_json, comm.rank)
 
 
@@ -183,7 +185,7 @@ def _show(result: Any, as_json: bool, rank: int) -> None:
     from .train.summary import show, show_json
 
     if rank == 0:
-        show_json(result) if as_json else show(result.rows())
+        show_json(result) if as_json else show(result)
 
 
 def main() -> None:

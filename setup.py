@@ -7,7 +7,7 @@ pyproject.toml; only what a root mapping needs stands here.
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
-ROOMS = ["core", "kernels", "nn", "optim", "mpi", "checkpoint", "train"]
+ROOMS = ["core", "kernels", "nn", "optim", "plan", "mpi", "checkpoint", "train"]
 
 
 class BuildWithoutSetup(build_py):
@@ -21,6 +21,6 @@ class BuildWithoutSetup(build_py):
 setup(
     package_dir={"shoal": "."},
     packages=["shoal", *(f"shoal.{p}" for p in find_packages(include=[pattern for r in ROOMS for pattern in (r, f"{r}.*")]))],
-    package_data={"shoal": ["py.typed", "train/presets/*.toml", "train/digits/*"]},
+    package_data={"shoal": ["py.typed", "train/presets/*.toml", "train/data/digits/*"]},
     cmdclass={"build_py": BuildWithoutSetup},
 )

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 from .errors import UsageError
 from .shape import Shape, prod
 
-Role: TypeAlias = Literal["weight", "buffer", "statistic"]
+Role: TypeAlias = Literal["weight", "buffer", "statistic", "borrowed"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Spec:
 
     alias_of: the name of another Spec whose storage this one shares (tied weights).
     role: "weight" is trained; "buffer" is read by forward and changed by commit only (running statistics); "statistic" is
-    what backward adds up for commit, in float64, once per global batch.
+    what backward adds up for commit, in float64, once per global batch; "borrowed" is a weight that is tied to one on
+    another rank: read here, its gradient is sent to the owner, who trains it.
     """
 
     name: str

@@ -86,9 +86,9 @@ class Op:
 
     def bytes(self, *arrays: Any, **hyper: Any) -> int:
         """Compulsory traffic: every input read once, every output and updated argument written once."""
-        read = sum(a.nbytes for a in [*arrays, *hyper.values()] if hasattr(a, "nbytes"))
+        read = sum(a.nbytes for _, a in self._named(arrays, hyper) if hasattr(a, "nbytes"))
         written = sum(like.nbytes for like in self.outputs(*arrays, **hyper))
-        updated = sum(arrays[self.parameters.index(name)].nbytes for name in self.updates)
+        updated = sum(a.nbytes for a in self._updated(arrays))
         return read + written + updated
 
     def reference(self, *arrays: Any, **hyper: Any) -> Any:
@@ -97,7 +97,9 @@ class Op:
         self.rule(*arrays, **hyper)
         return find(self.file, self.name, "reference")(*arrays, **hyper)
 
-    def __call__(self, *arrays: Any, out: Any = None, pool: Any = None, backend: str | None = None, **hyper: Any) -> Any:
+    def __call__(
+        self, *arrays: Any, out: Any = None, pool: Any = None, backend: str | None = None, **hyper: Any
+    ) -> Any:
         backend = backend or backend_of(arrays[0])
         self._check(arrays, hyper)
         likes = self.rule(*arrays, **hyper)
@@ -118,16 +120,29 @@ class Op:
 
     def _define(self, arrays: tuple, hyper: dict, outs: tuple) -> None:
         values = find(self.file, self.name, "reference")(*arrays, **hyper)
-        targets = outs or tuple(arrays[self.parameters.index(name)] for name in self.updates)
+        targets = outs or self._updated(arrays)
         for target, value in zip(targets, values if isinstance(values, tuple) else (values,), strict=True):
             if hyper.get("accumulate"):
                 target += value
             else:
                 target[...] = value
 
+    def _named(self, arrays: tuple, hyper: dict) -> Iterator[tuple[str, Any]]:
+        """(name, argument) of every argument; the arrays of a tuple are name[0], name[1], ..."""
+        for name, a in [*zip(self.parameters, arrays, strict=False), *hyper.items()]:
+            if type(a) is tuple:
+                yield from ((f"{name}[{k}]", inner) for k, inner in enumerate(a))
+            else:
+                yield name, a
+
+    def _updated(self, arrays: tuple) -> list[Any]:
+        """The arrays that are overwritten."""
+        chosen = tuple(arrays[self.parameters.index(name)] for name in self.updates)
+        return [a for _, a in self._named(chosen, {})]
+
     def _check(self, arrays: tuple, hyper: dict) -> None:
         floating = None
-        for name, a in [*zip(self.parameters, arrays, strict=False), *hyper.items()]:
+        for name, a in self._named(arrays, hyper):
             if not hasattr(a, "flags"):
                 continue
             if not a.flags.c_contiguous:

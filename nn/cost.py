@@ -16,7 +16,7 @@ from ..core.cost import Cost
 from ..core.shape import Shape
 from ..kernels.op import Call, counting
 from .replica import Replica
-from .sequential import Sequential, child
+from .sequential import Sequential
 
 
 def measure(model: Sequential, shape: Shape, dtype: Any = np.float32, integers: bool = False) -> list[Cost]:
@@ -30,7 +30,7 @@ def measure(model: Sequential, shape: Shape, dtype: Any = np.float32, integers: 
     forward, outputs, saved = [], [], []
     for i, block in enumerate(model.blocks):
         with counting() as calls:
-            x, kept = block.forward(child(replica.p, i), x, ctx.at(str(i)))
+            x, kept = block.forward(replica.p.get(str(i), {}), x, ctx.at(str(i)))
         forward.append(flops(calls))
         outputs.append(x)
         saved.append(kept)
@@ -58,7 +58,7 @@ def _backward(model: Sequential, replica: Replica, saved: list, dy: Any, ctx: Co
     for i in reversed(range(len(model))):
         inner = ctx.at(str(i), input_gradient=i > 0)
         with counting() as calls:
-            dy = model.blocks[i].backward(child(replica.p, i), child(replica.g, i), saved.pop(), dy, inner)
+            dy = model.blocks[i].backward(replica.p.get(str(i), {}), replica.g.get(str(i), {}), saved.pop(), dy, inner)
         counts[i] = flops(calls)
     return counts
 

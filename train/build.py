@@ -5,7 +5,7 @@ Before anything is built every rank knows its threads; before anything is run al
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,13 +21,16 @@ from . import config as configuration
 from . import run, tables
 from .config import Config
 from .data import Dataset, open_dataset
+from .metrics import Metrics
 from .prefetch import Prefetch
 from .sampler import Sampler
+
+NONE = np.empty(0, np.int64)  # the indices of no samples
 
 
 @dataclass
 class Job:
-    """What a configuration stands for, on this rank."""
+    """What a configuration stands for, on this rank.   config: complete, with what the data say of themselves."""
 
     config: Config
     comm: Communicator
@@ -37,6 +40,7 @@ class Job:
     model: Sequential
     prefetch: Prefetch
     strategy: DataParallel
+    metrics: Metrics
 
 
 def build(config: Config, comm: Communicator) -> Job:
@@ -47,6 +51,7 @@ def build(config: Config, comm: Communicator) -> Job:
     """
     threads = use_threads(config, comm)
     dataset = open_dataset(config.data, config.train.dtype)
+    config = replace(config, data=dataset.config)  # complete: what the training part says goes wherever the run goes
     sampler = Sampler(len(dataset.train), config.train.batch, config.train.seed, config.train.backend)
     model = models.build(config.model.name, dataset.shape, dataset.classes, **config.model.options)
     partition = Partition.of(config.parallel.shares, comm.size)
@@ -65,7 +70,9 @@ def build(config: Config, comm: Communicator) -> Job:
         micro_batches=config.train.micro_batches,
         bucket_bytes=bucket_bytes(config),
     )
-    return Job(config, comm, threads, dataset, sampler, model, prefetch, strategy)
+    outputs, (_, target) = model.out_shape(dataset.shape), dataset.test.read(NONE)
+    metrics = Metrics(config.train.metrics, config.checkpoint.best, outputs, target, comm)
+    return Job(config, comm, threads, dataset, sampler, model, prefetch, strategy, metrics)
 
 
 def facts(config: Config, dataset: Dataset) -> dict[str, str]:
@@ -76,7 +83,7 @@ def facts(config: Config, dataset: Dataset) -> dict[str, str]:
 
 
 def optimizer(optim: configuration.Optim) -> SGD:
-    return SGD(optim.lr, optim.momentum, optim.dampening, optim.nesterov, optim.weight_decay)
+    return SGD(optim.lr, optim.momentum, optim.dampening, optim.nesterov, weight_decay=optim.weight_decay)
 
 
 def bucket_bytes(config: Config) -> int:

@@ -8,7 +8,7 @@ file in `presets/`; it states only what differs from the defaults below.
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,9 @@ from ..core.errors import UsageError
 from . import tables
 
 PRESETS = Path(__file__).with_name("presets")
+
+
+Figure = Literal["accuracy", "top5", "f1", "auc", "perplexity", "confusion"]  # what train.metrics can say
 
 
 def _at_least(least: float, default: Any) -> Any:
@@ -32,10 +35,45 @@ class Model:
 
 @dataclass(frozen=True)
 class Data:
-    """source: where samples come from.   path: a folder of IDX files ("idx" needs one, "fashion" may be told one)."""
+    """Where samples come from and what is made of them. Not every source takes every key; train/data says which.
 
-    source: Literal["digits", "fashion", "idx"] = "digits"
+    source: one of train.data.SOURCES.   path: a file or folder.   target: "label", or "input" for autoencoders.
+    test_fraction: of a source without a test part of its own.
+    shape: of one sample.   white, mean, deviation: x = (value / white - mean) / deviation, the last two for each channel.
+    classes, labels, vocabulary: their number, their names, the characters of a text.
+    What is left open from shape to vocabulary is found in the training part and recorded in the run's configuration.
+    names: arrays of an NPZ or HDF5 file.   length, stride: of the windows of a text or a series, 0 = the source's own.
+    columns, predict, label, delimiter: inputs of a series, what is foretold, the column of classes, what separates.
+    kind, samples: of synthetic data.
+    augment: changes to training samples, with their numbers: pixels of padding, side of the hole, deviation of the noise.
+    """
+
+    source: Literal[
+        "digits", "fashion", "idx", "cifar10", "npz", "hdf5", "images", "text", "series", "synthetic"
+    ] = "digits"
     path: str = ""
+    target: Literal["label", "input"] = "label"
+    test_fraction: float = _at_least(0, 0.2)
+    shape: tuple[int, ...] = ()
+    white: float = _at_least(0, 0.0)
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
+    classes: int = _at_least(0, 0)
+    labels: tuple[str, ...] = ()
+    vocabulary: str = ""
+    names: tuple[str, ...] = ()
+    length: int = _at_least(0, 0)
+    stride: int = _at_least(0, 0)
+    columns: tuple[str, ...] = ()
+    predict: tuple[str, ...] = ()
+    label: str = ""
+    delimiter: str = ","
+    kind: Literal["classes", "tokens"] = "classes"
+    samples: int = _at_least(0, 0)
+    augment: tuple[Literal["crop", "flip", "cutout", "noise"], ...] = ()
+    pad: int = _at_least(1, 4)
+    cutout: int = _at_least(1, 8)
+    noise: float = _at_least(0, 0.1)
 
 
 @dataclass(frozen=True)
@@ -55,6 +93,9 @@ class Train:
     """epochs: passes over the training samples.   batch: samples of a step, over all ranks.   seed: of all chance.
 
     micro_batches: parts each rank works through its share in, one after the other: less memory, the same gradient.
+    metrics: what evaluation says beside the loss; none means accuracy, where targets are classes.
+    patience: epochs without a better checkpoint.best (or test loss) after which to stop, 0 = never.
+    minutes: time from the start of the command after which to stop, leave some for the last save; 0 = none.
     """
 
     epochs: int = _at_least(1, 10)
@@ -63,6 +104,9 @@ class Train:
     seed: int = _at_least(0, 1)
     dtype: Literal["float32", "float64"] = "float32"
     backend: Literal["cpu", "reference"] = "cpu"
+    metrics: tuple[Figure, ...] = ()
+    patience: int = _at_least(0, 0)
+    minutes: float = _at_least(0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -84,11 +128,15 @@ class Parallel:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """every_epochs, every_steps: when to save, 0 = not by this count; the end is always saved.   keep: generations."""
+    """every_epochs, every_steps: when to save, 0 = not by this count; the end is always saved.   keep: generations.
+
+    best: the figure by which the best epoch is kept beside them, of the test split; "" keeps none.
+    """
 
     every_epochs: int = _at_least(0, 1)
     every_steps: int = _at_least(0, 0)
     keep: int = _at_least(1, 3)
+    best: Literal["", "loss", "accuracy", "top5", "f1", "auc", "perplexity"] = ""
 
 
 @dataclass(frozen=True)
@@ -112,7 +160,14 @@ class Config:
 
 
 # Another value of one of these makes a checkpoint's weights or its position in the data mean something else.
-FIXED_BY_CHECKPOINT = ("model.name", "model.options", "data.source", "train.batch", "train.seed", "train.dtype")
+FIXED_BY_CHECKPOINT = (
+    "model.name",
+    "model.options",
+    *(f"data.{item.name}" for item in fields(Data) if item.name not in ("path", "augment", "pad", "cutout", "noise")),
+    "train.batch",
+    "train.seed",
+    "train.dtype",
+)
 
 
 def presets() -> list[str]:

@@ -17,14 +17,18 @@ from typing import Any
 
 import numpy as np
 
+from ..checkpoint import history
 from ..checkpoint.store import Store
 from ..core.events import Events
 from ..mpi.strategy import Fetch, Report, Strategy
-from . import run
+from . import limit, run
+from .augment import augmented
 from .build import Job
+from .metrics import Figures, Metrics, words
 from .pace import Pace
 from .progress import Silent
 from .sampler import in_batches
+from .watch import Watch
 
 
 class Interrupted(KeyboardInterrupt):
@@ -36,16 +40,23 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Loop:
-    """One run of a job. fed: global batches fed since the very beginning, over all starts."""
+    """One run of a job. fed: global batches fed since the very beginning, over all starts.
 
-    def __init__(self, job: Job, store: Store, screen: Silent):
+    began: when the command did, by limit.now().   stopped: why it ended before the last epoch; "" where it did not.
+    """
+
+    def __init__(self, job: Job, store: Store, screen: Silent, began: float):
         self.job, self.store, self.screen = job, store, screen
         self.events = Events(None, job.comm.rank)  # until the run folder is known to be ours
         self.strategy, self.sampler = job.strategy, job.sampler
         self.fed = self.saved = 0
         self.newest = ""  # the folder of the last save
         self.pace = Pace(total=job.config.train.epochs * len(job.sampler))
-        self.test: Report | None = None
+        self.watch = Watch(job.config.checkpoint.best or "loss", job.config.train.patience)
+        self.limit = limit.TimeLimit(job.comm, job.config.train.minutes, began)
+        self.stopped = ""
+        self.figures: Figures = {}  # after `evaluated` batches
+        self.evaluated = -1
 
     def resume(self) -> bool:
         """Continues from the newest believable generation; False where there is none."""
@@ -55,6 +66,7 @@ class Loop:
         meta, digest = generation.meta, self.job.dataset.digest
         run.same_run(generation.path, meta["config"], meta["data"], self.job.config, digest)
         self.strategy.load_state(generation.read, meta)
+        self.watch.load_state(meta.get("watch", {}))
         self.fed = self.saved = self.pace.done = generation.meta["fed"]
         self.newest = str(generation.path)
         return True
@@ -66,17 +78,23 @@ class Loop:
         self.strategy.warm_up(sorted(sizes, reverse=True))
 
     def run(self) -> None:
-        """Trains to the end of the last epoch; Interrupted on Ctrl-C."""
+        """Trains to the end of the last epoch, or until there is a reason to stop; Interrupted on Ctrl-C."""
         try:
             epoch, start = self.sampler.position(self.fed)
-            for number in range(epoch, self.job.config.train.epochs):
-                self._epoch(number, start)
-                start = 0
-            if self.test is None:  # resumed at the end
+            self.stopped = self._reason()  # of a run that was stopped, and is resumed with nothing changed
+            while epoch < self.job.config.train.epochs and not self.stopped:
+                self._epoch(epoch, start)
+                epoch, start = epoch + 1, 0
+            if self.stopped:
+                self.screen.say(f"stopped after step {self.fed} of {self.pace.total}: {self.stopped}")
+                self.events.write("stopped", step=self.fed, reason=self.stopped)
+            self._save()
+            if self.evaluated != self.fed:  # stopped within an epoch, or resumed at the end
                 self._evaluate()
         except KeyboardInterrupt:
-            kept = f"the newest checkpoint is {self.newest}" if self.newest else "there is no checkpoint yet"
-            cure = "the same command with --resume continues from there" if self.newest else ""
+            saved = history.readable(self.store.folder)  # a save may have been complete, but not yet known here
+            kept = f"the newest checkpoint is {saved[0][1]}" if saved else "there is no checkpoint yet"
+            cure = "the same command with --resume continues from there" if saved else ""
             raise Interrupted(f"interrupted after step {self.fed} of {self.pace.total}; {kept}", cure) from None
 
     def _epoch(self, epoch: int, start: int) -> None:
@@ -84,20 +102,38 @@ class Loop:
         name = f"epoch {epoch + 1}/{self.job.config.train.epochs}"
         batches = self.sampler.batches(epoch, start)
         losses: list[Report] = []
-        with self.job.prefetch.reading([self.strategy.needs(batch) for batch in batches]):
+        samples = augmented(self.job.dataset.train, self.job.config.data, self.job.config.train.seed, epoch)
+        with self.job.prefetch.reading([self.strategy.needs(batch) for batch in batches], samples.read):
             for batch in batches:
                 losses += self._feed(name, batch)
                 if settings.every_steps and self.fed % settings.every_steps == 0:
                     losses += self._drain(name)
                     self._save()
+                if self.limit.over(steps=1):
+                    break
         losses += self._drain(name)
-        test = self._evaluate()
-        loss = joined(losses).loss
-        self.events.write("epoch", epoch=epoch, loss=loss, test_loss=test.loss, accuracy=accuracy(test))
-        self.screen.say(f"{name}: loss {loss:.4f}, test loss {test.loss:.4f}, test accuracy {accuracy(test):.2%}")
-        last = epoch + 1 == self.job.config.train.epochs
-        if last or (settings.every_epochs and (epoch + 1) % settings.every_epochs == 0):
+        if self.sampler.position(self.fed)[0] > epoch:
+            self._epoch_done(epoch, name, joined(losses).loss)
+        self.stopped = self._reason()
+
+    def _epoch_done(self, epoch: int, name: str, loss: float) -> None:
+        settings = self.job.config.checkpoint
+        figures = self._evaluate()
+        self.events.write("epoch", epoch=epoch, loss=loss, **figures)
+        self.screen.say(f"{name}: loss {loss:.4f}, " + ", ".join(" ".join(pair) for pair in words(figures)))
+        if self.watch.see(figures, self.fed) and settings.best:
+            self._save(best=True)
+        elif settings.every_epochs and (epoch + 1) % settings.every_epochs == 0:
             self._save()
+
+    def _reason(self) -> str:
+        """Why to stop here; "" where there is none."""
+        if self.fed >= self.pace.total:
+            return ""
+        if self.watch.over:
+            return f"no better {self.watch.figure} for {self.watch.waiting} epochs"
+        minutes = self.job.config.train.minutes
+        return f"the time limit of {minutes:g} minutes" if self.limit.over() else ""
 
     def _feed(self, name: str, batch: np.ndarray) -> list[Report]:
         reports = self._timed(name, lambda: self.strategy.feed(batch))
@@ -125,23 +161,28 @@ class Loop:
     def _test_batches(self) -> list[np.ndarray]:
         return in_batches(np.arange(len(self.job.dataset.test)), self.job.config.train.batch)
 
-    def _evaluate(self) -> Report:
-        self.test = evaluate(self.strategy, self._test_batches(), self.job.dataset.test.read)
-        return self.test
+    def _evaluate(self) -> Figures:
+        test, metrics = self.job.dataset.test, self.job.metrics
+        self.figures = evaluate(self.strategy, self._test_batches(), test.read, metrics)
+        self.evaluated = self.fed
+        return self.figures
 
-    def _save(self) -> None:
-        if self.saved == self.fed:
+    def _save(self, best: bool = False) -> None:
+        """A generation of the state as it is, unless there is one; the best is saved again, with its merit."""
+        if self.saved == self.fed and not best:
             return
-        state = self.strategy.state()
-        facts = {"fed": self.fed, "config": asdict(self.job.config), "data": self.job.dataset.digest}
-        self.newest = str(self.store.save(replace(state, meta={**state.meta, **facts})))
+        state, config = self.strategy.state(), asdict(self.job.config)
+        facts = {"fed": self.fed, "config": config, "data": self.job.dataset.digest, "watch": self.watch.state()}
+        state = replace(state, meta={**state.meta, **facts})
+        self.newest = str(self.store.save(state, self.watch.merit if best else None))
         self.saved = self.fed
         self.events.write("checkpoint", step=self.fed, folder=self.newest)
 
 
-def evaluate(strategy: Strategy, batches: Sequence[np.ndarray], fetch: Fetch) -> Report:
-    """Loss and hits over all of these batches, as one Report."""
-    return joined([strategy.evaluate(batch, fetch) for batch in batches])
+def evaluate(strategy: Strategy, batches: Sequence[np.ndarray], fetch: Fetch, metrics: Metrics) -> Figures:
+    """The loss over all of these batches, and what else is asked of them."""
+    metrics.clear()
+    return metrics.figures(joined([strategy.evaluate(batch, fetch, metrics.observe) for batch in batches]).loss)
 
 
 def joined(reports: Sequence[Report]) -> Report:
@@ -149,7 +190,3 @@ def joined(reports: Sequence[Report]) -> Report:
     samples, right, mass = (sum(getattr(report, name) for report in reports) for name in ("samples", "right", "mass"))
     loss = sum(report.loss * report.mass for report in reports) / mass if mass else float("nan")
     return Report(reports[-1].step if reports else 0, samples, loss, right, mass)
-
-
-def accuracy(report: Report) -> float:
-    return report.right / report.mass

@@ -14,9 +14,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+
+Read: TypeAlias = Callable[[np.ndarray], tuple[Any, Any]]
 
 
 class Prefetch:
@@ -27,7 +29,7 @@ class Prefetch:
             strategy.feed(batch)              which calls prefetch(strategy.needs(batch))
     """
 
-    def __init__(self, read: Callable[[np.ndarray], tuple[Any, Any]], depth: int = 4):
+    def __init__(self, read: Read, depth: int = 4):
         self.read, self.depth = read, depth
         self.waited = 0.0  # seconds the trainer has waited for data
         self.ready: queue.Queue[tuple[np.ndarray, Any, BaseException | None]] | None = None
@@ -46,11 +48,14 @@ class Prefetch:
         return samples
 
     @contextmanager
-    def reading(self, shares: Sequence[np.ndarray]) -> Iterator[None]:
-        """Reads these shares, in order, while the body runs; leaving the body ends the thread, wherever it is."""
+    def reading(self, shares: Sequence[np.ndarray], read: Read | None = None) -> Iterator[None]:
+        """Reads these shares, in order, while the body runs; leaving the body ends the thread, wherever it is.
+
+        read: how, where it is not as ever; an epoch's augmentation, for example.
+        """
         ready: queue.Queue = queue.Queue(self.depth)
         left = threading.Event()
-        thread = threading.Thread(target=self._run, args=(shares, ready, left), name="prefetch", daemon=True)
+        thread = threading.Thread(target=self._run, args=(shares, read or self.read, ready, left), name="prefetch", daemon=True)
         self.ready = ready
         thread.start()
         try:
@@ -63,13 +68,13 @@ class Prefetch:
                     ready.get_nowait()
                 thread.join(0.01)
 
-    def _run(self, shares: Sequence[np.ndarray], ready: queue.Queue, left: threading.Event) -> None:
+    def _run(self, shares: Sequence[np.ndarray], read: Read, ready: queue.Queue, left: threading.Event) -> None:
         indices = np.empty(0, np.int64)
         try:
             for indices in shares:
                 if left.is_set():
                     return
-                ready.put((indices, self.read(indices), None))
+                ready.put((indices, read(indices), None))
             raise RuntimeError(f"more than the {len(shares)} shares that were announced were asked for")
         except BaseException as error:
             ready.put((indices, None, error))

@@ -8,48 +8,45 @@ counts from the first step, because until then one rank compiles for all.
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ..checkpoint.history import open_generation
+from ..checkpoint import history
 from ..checkpoint.shared import SharedGeneration
 from ..checkpoint.store import Store
 from ..mpi.communicator import Communicator
 from ..nn.arena import Layout
-from . import run, tables
+from . import limit, run, tables
 from .build import Job, build
 from .config import Config
-from .loop import Loop, accuracy, evaluate
+from .loop import Loop, evaluate
 from .progress import Silent
 from .sampler import in_batches
-from .summary import Summary, summarise
+from .summary import Scored, Summary, summarise
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Figures on the test split.   checkpoint: the generation they belong to."""
+class Evaluation(Scored):
+    """What eval found.   checkpoint: the generation it belongs to."""
 
-    accuracy: float
-    test_loss: float
     samples: int
     checkpoint: str
 
     def rows(self) -> list[tuple[str, str]]:
         return [
-            ("test accuracy", f"{self.accuracy:.2%} of {self.samples:,} samples"),
-            ("test loss", f"{self.test_loss:.4f}"),
+            *super().rows(),
+            ("test samples", f"{self.samples:,}"),
             ("checkpoint", self.checkpoint),
         ]
 
 
 def train(config: Config, comm: Communicator, screen: Silent, resume: bool = False) -> Summary:
     """Trains as configured, in the run folder; the summary is the same on every rank."""
-    began = time.perf_counter()
+    began = limit.now()
     folder = run.prepare(config, resume)
     with _compiling(config, screen):
         job = build(config, comm)
@@ -58,28 +55,34 @@ def train(config: Config, comm: Communicator, screen: Silent, resume: bool = Fal
             for line in [_headline(job, len(hosts), len({host["host"] for host in hosts})), *job.strategy.remarks(job.sampler.batch)]:
                 screen.say(line)
         store = Store(folder, comm, keep=config.checkpoint.keep, reject=lambda path, problem: screen.say(problem))
-        loop = Loop(job, store, screen)
+        loop = Loop(job, store, screen, began)
         with store:
             if resume:
                 found = loop.resume()
                 screen.say(f"resuming {loop.newest}" if found else f"nothing to resume in {folder}: starting at step 0")
-            events = loop.events = run.record(folder, config, hosts, comm.rank)
+            events = loop.events = run.record(folder, job.config, hosts, comm.rank)
             events.write("start", ranks=comm.size, threads=job.threads, resume=resume)
             loop.warm_up()
-            events.write("ready", seconds=time.perf_counter() - began, step=loop.fed)
+            events.write("ready", seconds=limit.now() - began, step=loop.fed)
             screen.ready()
             comm.deadline = config.parallel.deadline
             loop.run()
-    assert loop.test is not None
-    summary = summarise(comm, loop.pace, loop.test, loop.newest)
-    events.write("end", **asdict(summary))
+    best = loop.watch.best if config.checkpoint.best else None
+    summary = summarise(comm, loop.pace, loop.figures, loop.newest, best, loop.stopped)
+    events.write("end", **summary.facts())
     events.close()
     return summary
 
 
-def evaluate_checkpoint(path: str, overrides: list[str], comm: Communicator, screen: Silent) -> Evaluation:
-    """Loss and accuracy of a saved generation on its test split; path: a run folder, or one of its generations."""
-    generation = SharedGeneration.open(comm, lambda: open_generation(Path(path)))
+def evaluate_checkpoint(
+    path: str, overrides: list[str], comm: Communicator, screen: Silent, best: bool = False
+) -> Evaluation:
+    """What a saved generation reaches on its test split.
+
+    path: a run folder, for its newest or its best generation, or one of its generations.
+    """
+    choose = history.best if best else history.newest
+    generation = SharedGeneration.open(comm, lambda: history.open_generation(Path(path), choose=choose))
     assert generation is not None
     saved = generation.meta["config"]
     saved["parallel"] |= {"shares": [], "threads": 0}  # of the machines that trained, and no result depends on them
@@ -90,8 +93,8 @@ def evaluate_checkpoint(path: str, overrides: list[str], comm: Communicator, scr
         batches = in_batches(np.arange(len(job.dataset.test)), config.train.batch)
         job.strategy.warm_up(sorted({len(batch) for batch in batches}))
         comm.deadline = config.parallel.deadline
-        report = evaluate(job.strategy, batches, job.dataset.test.read)
-    return Evaluation(accuracy(report), report.loss, report.samples, str(generation.path))
+        figures = evaluate(job.strategy, batches, job.dataset.test.read, job.metrics)
+    return Evaluation(figures, len(job.dataset.test), str(generation.path))
 
 
 @contextmanager

@@ -12,17 +12,43 @@ from typing import Any
 
 from ..core.events import finite
 from ..mpi.communicator import Communicator
-from ..mpi.strategy import Report
+from . import confusion
+from .metrics import Figures, words
 from .pace import Pace, clock
 from .terminal import console
 
 
 @dataclass(frozen=True)
-class Summary:
-    """seconds: of training, without start-up and evaluation.   compute, communication, idle: fractions of them."""
+class Scored:
+    """figures: of the test split, by train.metrics."""
 
-    accuracy: float
-    test_loss: float
+    figures: Figures
+
+    @property
+    def accuracy(self) -> float:
+        return self.figures["accuracy"]
+
+    @property
+    def test_loss(self) -> float:
+        return self.figures["test_loss"]
+
+    def rows(self) -> list[tuple[str, str]]:
+        """(what, figure) as the table shows them."""
+        return words(self.figures)
+
+    def facts(self) -> dict[str, Any]:
+        """All of it for a machine: the figures beside the other fields."""
+        fields = asdict(self)
+        return fields.pop("figures") | fields
+
+
+@dataclass(frozen=True)
+class Summary(Scored):
+    """seconds: of training, without start-up and evaluation.   compute, communication, idle: fractions of them.
+
+    best: of train.watch, where checkpoint.best is kept.   stopped: why, if before the last epoch.
+    """
+
     loss: float
     steps: int
     ranks: int
@@ -34,14 +60,14 @@ class Summary:
     messages: int
     bytes: int
     checkpoint: str
+    best: dict[str, Any] | None
+    stopped: str
 
     def rows(self) -> list[tuple[str, str]]:
-        """(what, figure) as the table shows them."""
         per_rank = f"{self.ranks} ranks" if self.ranks > 1 else "1 rank"
         busy = f"compute {self.compute:.0%}, communication {self.communication:.0%}, idle {self.idle:.0%}"
-        return [
-            ("test accuracy", f"{self.accuracy:.2%}"),
-            ("test loss", f"{self.test_loss:.4f}"),
+        rows = [
+            *super().rows(),
             ("training loss", f"{self.loss:.4f}"),
             ("steps", f"{self.steps:,}"),
             ("training time", f"{clock(self.seconds)} ({self.seconds:.1f} s) on {per_rank}"),
@@ -50,17 +76,26 @@ class Summary:
             ("sent", f"{self.messages:,} messages, {size(self.bytes)}"),
             ("checkpoint", self.checkpoint),
         ]
+        if self.best:
+            rows.append(("best checkpoint", "{figure} {value:.4f} at step {step:,}".format(**self.best)))
+        return [*rows, ("stopped early", self.stopped)] if self.stopped else rows
 
 
-def summarise(comm: Communicator, pace: Pace, test: Report, checkpoint: str) -> Summary:
+def summarise(
+    comm: Communicator,
+    pace: Pace,
+    figures: Figures,
+    checkpoint: str,
+    best: dict[str, Any] | None = None,
+    stopped: str = "",
+) -> Summary:
     """The figures of the whole job; a collective call."""
     counters = comm.counters
     mine = {"seconds": pace.seconds, "messages": counters.messages, "bytes": counters.bytes, **pace.shares()}
     ranks = comm.allgather_obj(mine, "summary")
     slowest = max(ranks, key=lambda rank: rank["seconds"])
     return Summary(
-        accuracy=test.right / test.mass,
-        test_loss=test.loss,
+        figures=figures,
         loss=pace.loss,
         steps=pace.done,
         ranks=comm.size,
@@ -70,24 +105,26 @@ def summarise(comm: Communicator, pace: Pace, test: Report, checkpoint: str) -> 
         messages=sum(rank["messages"] for rank in ranks),
         bytes=sum(rank["bytes"] for rank in ranks),
         checkpoint=checkpoint,
+        best=best,
+        stopped=stopped,
     )
 
 
-def show(rows: list[tuple[str, str]]) -> None:
-    """A table on stdout."""
+def show(result: Scored) -> None:
+    """A table on stdout, and below it the confusion matrix, where that was asked for."""
     from rich.table import Table
 
     table = Table(show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    for row in rows:
+    for row in result.rows():
         table.add_row(*row)
-    console().print(table)
+    console().print(table, *(confusion.table(counts) for name, counts in result.figures.items() if name == "confusion"))
 
 
-def show_json(figures: Any) -> None:
+def show_json(result: Scored) -> None:
     """One line of JSON on stdout; JSON has no word for infinity or what is not a number, they become null."""
-    print(json.dumps(finite(asdict(figures))), flush=True)
+    print(json.dumps(finite(result.facts())), flush=True)
 
 
 def size(count: float) -> str:

@@ -11,6 +11,7 @@ import json
 import re
 import tomllib
 from collections.abc import Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -20,6 +21,7 @@ from ..core.errors import nearest as nearest
 
 T = TypeVar("T")
 NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a string", dict: "a table of plain values"}
+SEVERAL = {int: "integers", float: "numbers", str: "strings"}
 
 
 def keys(cls: type, prefix: str = "") -> dict[str, Any]:
@@ -122,8 +124,15 @@ def plain(text: str) -> Any:
 
 def _wanted(hint: Any) -> str:
     if get_origin(hint) is Literal:
-        return "one of " + ", ".join(f'"{choice}"' for choice in get_args(hint))
-    return "a list of numbers" if get_origin(hint) is tuple else NAMES[hint]
+        return f"one of {_choices(hint)}"
+    if get_origin(hint) is tuple:
+        item = get_args(hint)[0]
+        return f"a list of {_choices(item) if get_origin(item) is Literal else SEVERAL[item]}"
+    return NAMES[hint]
+
+
+def _choices(hint: Any) -> str:
+    return ", ".join(f'"{choice}"' for choice in get_args(hint))
 
 
 def _wrong(key: str, value: Any, hint: Any) -> UsageError:
@@ -136,8 +145,9 @@ def _checked(key: str, value: Any, hint: Any) -> Any:
         if value in get_args(hint):
             return value
     elif get_origin(hint) is tuple:
-        if isinstance(value, (list, tuple)) and all(type(v) in (int, float) for v in value):
-            return tuple(map(float, value))
+        if isinstance(value, (list, tuple)):
+            with suppress(UsageError):
+                return tuple(_checked(key, item, get_args(hint)[0]) for item in value)
     elif hint is dict:
         if isinstance(value, dict) and all(type(v) in (int, float, bool, str) for v in value.values()):
             return value
@@ -149,7 +159,7 @@ def _checked(key: str, value: Any, hint: Any) -> Any:
 
 
 def _parsed(key: str, text: str, hint: Any) -> Any:
-    """The value of an override's text."""
+    """The value of an override's text; a list is written a,b or [a,b], its strings with quotes or without."""
     try:
         if hint is bool:
             return {"true": True, "false": False}[text.lower()]
@@ -158,7 +168,9 @@ def _parsed(key: str, text: str, hint: Any) -> Any:
         if hint is dict:
             return plain(text)
         if get_origin(hint) is tuple:
-            return [float(part) for part in text.strip("[] ").split(",") if part.strip()]
+            parts = [part.strip(" \"'") for part in text.strip("[] ").split(",") if part.strip()]
+            item = get_args(hint)[0]
+            return [item(part) for part in parts] if item in (int, float) else parts
         return text
     except (KeyError, ValueError):
         raise _wrong(key, text, hint) from None

@@ -16,7 +16,7 @@ from numba import njit, prange
 from .brgemm import empty
 from .compile import kernel
 
-LINE = 256  # elements: enough for the vector loop, few enough for several lines of float64 in the first-level cache
+LINE = 1024  # elements: four lines are read at once, and shorter ones are over before the memory's prefetcher has seen them
 JOB = 1 << 15  # elements
 
 

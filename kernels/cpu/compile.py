@@ -87,7 +87,7 @@ def _dispatcher(function: Callable, name: str, parallel: bool) -> Any:
 
     if parallel:  # Numba's cache does not tell the variants apart, but it tells names apart
         name += "_parallel"
-        function = _renamed(function, "_parallel")
+        function = specialised(function, function.__name__ + "_parallel")
     dispatcher = numba.njit(nogil=True, parallel=ONLY_PRANGE if parallel else False)(function)
     if folder():
         outer, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder())
@@ -99,9 +99,16 @@ def _dispatcher(function: Callable, name: str, parallel: bool) -> Any:
     return dispatcher
 
 
-def _renamed(function: Any, suffix: str) -> FunctionType:
-    copy = FunctionType(function.__code__, function.__globals__, function.__name__ + suffix, function.__defaults__)
-    copy.__qualname__ = function.__qualname__ + suffix
+def specialised(function: Any, name: str, **known: Any) -> FunctionType:
+    """A copy called `name` that sees `known` as globals: how loops that differ in one expression are written once.
+
+        kernel(specialised(loop, "_silu", element=silu))
+
+    Not a closure: that would be compiled again by every process, because Numba's cache tells closures apart by what they
+    hold, and the same compiled function is another object in every process. The name must be the file's only one.
+    """
+    copy = FunctionType(function.__code__, {**function.__globals__, **known}, name, function.__defaults__)
+    copy.__qualname__ = name
     copy.__module__ = function.__module__
     return copy
 

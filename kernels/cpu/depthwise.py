@@ -263,8 +263,8 @@ def _products(a, b, c, bias, rectangles, taps, s, table, accumulate, floor):
                 last = min(p.rows, first + table.shape[2])
                 addresses(table[job, 0], first, last, from_a + p.a0 * size, p.rows, p.n2, 0, p.a1, p.a2, size)
                 addresses(table[job, 1], first, last, to_c + p.c0 * size, p.rows, p.n2, 0, p.c1, p.c2, size)
-                for block in range(bias.size // lanes):
-                    for i in range(0, last - first, MR):
+                for i in range(0, last - first, MR):
+                    for block in range(bias.size // lanes):
                         depthwise_tile(
                             table[job, 0].ctypes.data + 8 * i,
                             table[job, 1].ctypes.data + 8 * i,

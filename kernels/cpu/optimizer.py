@@ -1,33 +1,30 @@
-"""Update rules in one pass over flat buffers: every weight, gradient and velocity is read once and written once.
-
-Compiled without any licence to reorder or to contract a product and a sum into one instruction, and in the order of the
-reference: replicas on unequal CPUs get the same bits. A piece is cut at the ends of the decay ranges, so that no inner
-loop asks where weight decay applies.
-"""
+"""Descent and momentum on CPUs: each rule is its formula for one element, passed over the buffers by update.py."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
 
-from .compile import kernel
-
-PIECE = 1 << 14  # elements
+from .update import NOWHERE, update
 
 
 def sgd(
     w: np.ndarray, g: np.ndarray, decay: np.ndarray, *, out: Any, pool: Any, lr: float, weight_decay: float = 0.0
 ) -> None:
-    real = w.dtype.type
-    _sgd(w, g, decay, real(lr), real(weight_decay), work=3 * w.nbytes)
+    _sgd(w, g, (), (lr,), decay, weight_decay)
+
+
+@update
+def _sgd(i, w, d, slots, rule):
+    (lr,) = rule
+    w[i] -= lr * d
 
 
 def momentum(
     w: np.ndarray,
     g: np.ndarray,
-    v: np.ndarray,
+    velocity: np.ndarray,
     decay: np.ndarray,
     *,
     out: Any,
@@ -39,50 +36,121 @@ def momentum(
     weight_decay: float = 0.0,
     first: bool = False,
 ) -> None:
-    real = w.dtype.type
-    rule = (real(lr), real(momentum), real(1 - dampening), nesterov, first)
-    _momentum(w, g, v, decay, rule, real(weight_decay), work=5 * w.nbytes)
+    _momentum(w, g, (velocity,), (lr, momentum, 1 - dampening, nesterov, first), decay, weight_decay)
 
 
-@kernel
-def _sgd(w, g, decay, lr, weight_decay):
-    for piece in prange(-(-w.size // PIECE)):
-        at = np.int64(piece) * PIECE
-        end = min(at + PIECE, w.size)
-        for start, stop in decay:
-            start, stop = max(start, at), min(stop, end)
-            if start < stop:
-                _sgd_run(w[at:start], g[at:start], lr, False, weight_decay)
-                _sgd_run(w[start:stop], g[start:stop], lr, True, weight_decay)
-                at = stop
-        _sgd_run(w[at:end], g[at:end], lr, False, weight_decay)
-
-
-@njit
-def _sgd_run(w, g, lr, decays, weight_decay):
-    for i in range(w.size):
-        d = g[i] + weight_decay * w[i] if decays else g[i]
-        w[i] -= lr * d
-
-
-@kernel
-def _momentum(w, g, v, decay, rule, weight_decay):
-    for piece in prange(-(-w.size // PIECE)):
-        at = np.int64(piece) * PIECE
-        end = min(at + PIECE, w.size)
-        for start, stop in decay:
-            start, stop = max(start, at), min(stop, end)
-            if start < stop:
-                _momentum_run(w[at:start], g[at:start], v[at:start], rule, False, weight_decay)
-                _momentum_run(w[start:stop], g[start:stop], v[start:stop], rule, True, weight_decay)
-                at = stop
-        _momentum_run(w[at:end], g[at:end], v[at:end], rule, False, weight_decay)
-
-
-@njit
-def _momentum_run(w, g, v, rule, decays, weight_decay):
+@update
+def _momentum(i, w, d, slots, rule):
+    (v,) = slots
     lr, momentum, share, nesterov, first = rule
-    for i in range(w.size):
-        d = g[i] + weight_decay * w[i] if decays else g[i]
-        v[i] = d if first else momentum * v[i] + share * d
-        w[i] -= lr * (d + momentum * v[i] if nesterov else v[i])
+    v[i] = d if first else momentum * v[i] + share * d
+    w[i] -= lr * (d + momentum * v[i] if nesterov else v[i])
+
+
+def sutskever(
+    w: np.ndarray,
+    g: np.ndarray,
+    velocity: np.ndarray,
+    decay: np.ndarray,
+    *,
+    out: Any,
+    pool: Any,
+    lr: float,
+    momentum: float,
+    weight_decay: float = 0.0,
+) -> None:
+    _sutskever(w, g, (velocity,), (lr, momentum), decay, weight_decay)
+
+
+@update
+def _sutskever(i, w, d, slots, rule):
+    (v,) = slots
+    lr, momentum = rule
+    v[i] = momentum * v[i] - lr * d
+    w[i] += v[i]
+
+
+def look_ahead(w: np.ndarray, exact: np.ndarray, velocity: np.ndarray, *, out: Any, pool: Any, momentum: float) -> None:
+    _look_ahead(w, velocity, (exact,), (momentum,), NOWHERE)  # the velocity stands where gradients do
+
+
+@update
+def _look_ahead(i, w, v, slots, rule):
+    (x,) = slots
+    (momentum,) = rule
+    x[i] = w[i]
+    w[i] += momentum * v
+
+
+def nag(
+    w: np.ndarray,
+    g: np.ndarray,
+    exact: np.ndarray,
+    velocity: np.ndarray,
+    decay: np.ndarray,
+    *,
+    out: Any,
+    pool: Any,
+    lr: float,
+    momentum: float,
+    weight_decay: float = 0.0,
+) -> None:
+    _nag(w, g, (exact, velocity), (lr, momentum), decay, weight_decay)
+
+
+@update
+def _nag(i, w, d, slots, rule):
+    x, v = slots
+    lr, momentum = rule
+    v[i] = momentum * v[i] - lr * d
+    x[i] += v[i]
+    w[i] = x[i]
+
+
+def qhm(
+    w: np.ndarray,
+    g: np.ndarray,
+    velocity: np.ndarray,
+    decay: np.ndarray,
+    *,
+    out: Any,
+    pool: Any,
+    lr: float,
+    momentum: float,
+    nu: float,
+    weight_decay: float = 0.0,
+) -> None:
+    _qhm(w, g, (velocity,), (lr, momentum, 1 - momentum, nu, 1 - nu), decay, weight_decay)
+
+
+@update
+def _qhm(i, w, d, slots, rule):
+    (v,) = slots
+    lr, momentum, share, nu, rest = rule
+    v[i] = momentum * v[i] + share * d
+    w[i] -= lr * (rest * d + nu * v[i])
+
+
+def aggmo(
+    w: np.ndarray,
+    g: np.ndarray,
+    velocities: tuple[np.ndarray, ...],
+    decay: np.ndarray,
+    *,
+    out: Any,
+    pool: Any,
+    lr: float,
+    betas: tuple[float, ...],
+    weight_decay: float = 0.0,
+) -> None:
+    _aggmo(w, g, velocities, (lr / len(betas), *betas), decay, weight_decay)
+
+
+@update
+def _aggmo(i, w, d, slots, rule):
+    total = w.dtype.type(0)
+    for k in range(len(slots)):
+        v = slots[k]
+        v[i] = rule[1 + k] * v[i] + d
+        total += v[i]
+    w[i] -= rule[0] * total

@@ -8,6 +8,7 @@ belong to. `accumulate=True` adds into `out` (how gradients are collected).
 """
 
 from .activation import relu, relu_dx
+from .adaptive import adagrad, adam, mixed_adam, rmsprop
 from .attention import attention, attention_dx
 from .batch_norm import batch_norm, batch_norm_dx, batch_norm_sums, column_moments
 from .concat import concat, split
@@ -20,7 +21,7 @@ from .gemm import column_sum, gemm
 from .gru import gru, gru_cho, gru_cho_dx, gru_dx
 from .loss import cross_entropy
 from .lstm import lstm, lstm_dx
-from .optimizer import momentum, sgd
+from .optimizer import aggmo, look_ahead, momentum, nag, qhm, sgd, sutskever
 from .philox import fill_normal, fill_uniform, random_bits
 from .pooling import avg_pool2d, avg_pool2d_dx, max_pool2d, max_pool2d_dx
 from .recurrent import recurrent_dw, rnn, rnn_dx

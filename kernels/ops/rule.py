@@ -30,6 +30,10 @@ def inside(name: str, shape: Shape, origin: Shape, whole: Shape) -> None:
         need(fits, lambda: f"{name}: a slice {shape} at {origin} leaves {whole}")
 
 
-def flat(name: str, *arrays: Any) -> None:
-    shapes = [a.shape for a in arrays]
+def buffers(name: str, *arrays: Any, decay: Any = None, spare: tuple = ()) -> tuple:
+    """Of an update rule, which has no outputs: flat buffers of one length; a spare one may be empty, for not used."""
+    shapes = [a.shape for a in [*arrays, *(a for a in spare if a.shape != (0,))]]
     need(len(set(shapes)) == 1 and len(shapes[0]) == 1, lambda: f"{name}: buffers {shapes} must be flat and of one length")
+    ranges = decay is None or (decay.shape[1:] == (2,) and decay.dtype == "int64")
+    need(ranges, lambda: f"{name}: decay {decay.dtype}{decay.shape}; need int64 (k, 2)")
+    return ()

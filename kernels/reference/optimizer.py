@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 
-def _decayed(w: np.ndarray, g: np.ndarray, decay: np.ndarray, weight_decay: float) -> np.ndarray:
+def decayed(w: np.ndarray, g: np.ndarray, decay: np.ndarray, weight_decay: float) -> np.ndarray:
     d = g.copy()
     for start, stop in decay:
         d[start:stop] = g[start:stop] + weight_decay * w[start:stop]
@@ -17,13 +17,13 @@ def _decayed(w: np.ndarray, g: np.ndarray, decay: np.ndarray, weight_decay: floa
 
 
 def sgd(w: np.ndarray, g: np.ndarray, decay: np.ndarray, *, lr: float, weight_decay: float = 0.0) -> np.ndarray:
-    return w - lr * _decayed(w, g, decay, weight_decay)
+    return w - lr * decayed(w, g, decay, weight_decay)
 
 
 def momentum(
     w: np.ndarray,
     g: np.ndarray,
-    v: np.ndarray,
+    velocity: np.ndarray,
     decay: np.ndarray,
     *,
     lr: float,
@@ -33,6 +33,72 @@ def momentum(
     weight_decay: float = 0.0,
     first: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    d = _decayed(w, g, decay, weight_decay)
-    v = d if first else momentum * v + (1 - dampening) * d
+    d = decayed(w, g, decay, weight_decay)
+    v = d if first else momentum * velocity + (1 - dampening) * d
     return w - lr * (d + momentum * v if nesterov else v), v
+
+
+def sutskever(
+    w: np.ndarray,
+    g: np.ndarray,
+    velocity: np.ndarray,
+    decay: np.ndarray,
+    *,
+    lr: float,
+    momentum: float,
+    weight_decay: float = 0.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    v = momentum * velocity - lr * decayed(w, g, decay, weight_decay)
+    return w + v, v
+
+
+def look_ahead(
+    w: np.ndarray, exact: np.ndarray, velocity: np.ndarray, *, momentum: float
+) -> tuple[np.ndarray, np.ndarray]:
+    return w + momentum * velocity, w.copy()
+
+
+def nag(
+    w: np.ndarray,
+    g: np.ndarray,
+    exact: np.ndarray,
+    velocity: np.ndarray,
+    decay: np.ndarray,
+    *,
+    lr: float,
+    momentum: float,
+    weight_decay: float = 0.0,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    v = momentum * velocity - lr * decayed(w, g, decay, weight_decay)
+    return exact + v, exact + v, v
+
+
+def qhm(
+    w: np.ndarray,
+    g: np.ndarray,
+    velocity: np.ndarray,
+    decay: np.ndarray,
+    *,
+    lr: float,
+    momentum: float,
+    nu: float,
+    weight_decay: float = 0.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    d = decayed(w, g, decay, weight_decay)
+    v = momentum * velocity + (1 - momentum) * d
+    return w - lr * ((1 - nu) * d + nu * v), v
+
+
+def aggmo(
+    w: np.ndarray,
+    g: np.ndarray,
+    velocities: tuple[np.ndarray, ...],
+    decay: np.ndarray,
+    *,
+    lr: float,
+    betas: tuple[float, ...],
+    weight_decay: float = 0.0,
+) -> tuple[np.ndarray, ...]:
+    d = decayed(w, g, decay, weight_decay)
+    moved = [beta * v + d for beta, v in zip(betas, velocities, strict=True)]
+    return w - lr / len(betas) * sum(moved), *moved

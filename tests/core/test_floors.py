@@ -20,12 +20,14 @@ FLOOR = {
 MAY_ALSO = {("optim", "nn")}  # optimizers work on nn's arenas
 OWNERS = {  # third-party module -> where it may be imported
     "mpi4py": ("mpi/world/",),
-    "h5py": ("checkpoint/",),
+    "h5py": ("checkpoint/", "train/data/hdf5.py"),
+    "PIL": ("train/data/images.py",),
     "numba": ("kernels/cpu/",),
     "llvmlite": ("kernels/cpu/",),
     "cupy": ("kernels/gpu/", "core/backend.py"),
     "typer": ("cli.py",),
     "rich": ("train/", "cli.py"),
+    "matplotlib": ("plan/draw.py",),
 }
 
 
@@ -100,6 +102,10 @@ def test_importing_nn_loads_neither_numba_nor_mpi_nor_hdf5() -> None:
 
 def test_importing_shoal_loads_not_even_numpy() -> None:
     assert "numpy" not in modules_after("import shoal")
+
+
+def test_planning_is_pure() -> None:
+    assert not {"numpy", "rich", "matplotlib"} & modules_after("import shoal.plan, shoal.plan.draw")
 
 
 def test_the_command_line_loads_nothing_heavy_before_a_command_runs() -> None:

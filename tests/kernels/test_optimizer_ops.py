@@ -152,7 +152,7 @@ def test_wrong_buffers_are_rejected():
         ops.sgd(w, g[:3].copy(), NOWHERE, lr=0.1)
     with pytest.raises(UsageError, match=r"need int64 \(k, 2\)"):
         ops.sgd(w, g, np.zeros(2, np.int64), lr=0.1)
-    with pytest.raises(UsageError, match="w is float32 but v is float64"):
+    with pytest.raises(UsageError, match="w is float32 but velocity is float64"):
         ops.momentum(w, g, v.astype(np.float64), NOWHERE, lr=0.1, momentum=0.9)
 
 
@@ -160,8 +160,8 @@ def test_wrong_buffers_are_rejected():
 
 FUSED = re.compile(r"\bvfn?m(add|sub)|\bfn?m(add|sub|la|ls)\b")  # x86, ARM
 REPLICATED = {
-    "sgd": optimizer._sgd,
-    "momentum": optimizer._momentum,
+    "sgd": optimizer._sgd.kernel,
+    "momentum": optimizer._momentum.kernel,
     "ordered_sum": reduction._ordered_sum,
     "fill_uniform": philox._fill_uniform,
     "fill_normal": philox._fill_normal,

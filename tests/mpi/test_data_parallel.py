@@ -208,7 +208,7 @@ def test_buckets_leave_while_backward_works() -> None:
             return call
 
         c.iallreduce = iallreduce  # type: ignore[method-assign]
-        for i, block in enumerate(trainer.model.blocks):
+        for i, block in enumerate(trainer.part.blocks):
             block.backward = logged(i, block.backward)
         trainer.feed(np.arange(8))
         return log

@@ -182,9 +182,8 @@ def test_the_dry_run_predicts_the_messages_and_bytes_of_a_step(tiny: list[str], 
         done = mpirun(2, COMMAND, "train", "digits-cnn", *tiny, *extra, "--json")
         figures.append(json.loads(done.out[0][0]))
     ranks = plan(load("digits-cnn", tiny), 2).ranks
-    evaluation = 4  # messages of 8 bytes: the tally of one batch, two from each rank
-    messages = figures[1]["messages"] - figures[0]["messages"] - evaluation
-    sent = figures[1]["bytes"] - figures[0]["bytes"] - evaluation * 8
+    messages = figures[1]["messages"] - figures[0]["messages"] - 8  # of an evaluation: two sums, two from each rank
+    sent = figures[1]["bytes"] - figures[0]["bytes"] - 4 * 8 - 4 * 12  # of 2 numbers (its batch) and 3 (its figures)
     assert (messages, sent) == (5 * sum(rank.messages for rank in ranks), 5 * sum(rank.bytes for rank in ranks))
 
 
@@ -217,7 +216,7 @@ def test_ranks_that_differ_do_not_start(
         "import os, sys\n"
         "if os.environ['OMPI_COMM_WORLD_RANK'] == '1':\n"
         + (
-            "    import shoal.train.digits as digits; read = digits.read\n"
+            "    import shoal.train.data.digits as digits; read = digits.read\n"
             "    def other():\n        x = read(); x[0][0, 0, 0] += 1; return x\n"
             "    digits.read = other\n"
             if change == "other data"
@@ -225,7 +224,7 @@ def test_ranks_that_differ_do_not_start(
         )
         + "from shoal.cli import main; main()"
     )
-    source = [*tiny, "data.source=digits"] if change == "other data" else tiny
+    source = [*tiny, "data.source=digits", "data.path="] if change == "other data" else tiny
     done = mpirun(2, program, "train", "digits-cnn", *source, f"run.folder={tmp_path / 'run'}", timeout=30)
     assert done.code == code, done.text
     assert words in done.text and "rank 1 and rank 0" in done.text

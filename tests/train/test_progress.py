@@ -106,7 +106,8 @@ def test_the_bar_can_be_forced_where_nobody_looks(capsys: pytest.CaptureFixture[
 
 
 def test_the_last_table_is_plain_where_it_goes_into_a_file(capsys: pytest.CaptureFixture[str]) -> None:
-    show(summarise(Alone(), pace(), Report(10, 200, 0.5, 195, 200.0), "runs/x/generations/step-00000010").rows())
+    figures = {"test_loss": 0.5, "accuracy": 0.975}
+    show(summarise(Alone(), pace(), figures, "runs/x/generations/step-00000010"))
     shown = capsys.readouterr().out
     assert "97.50%" in shown and "compute 70%, communication 25%, idle 5%" in shown and "step-00000010" in shown
     assert "\x1b[" not in shown

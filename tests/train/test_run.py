@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from shoal.core.errors import CheckpointError, DataError, UsageError
 from shoal.mpi.alone import Alone
 from shoal.train import loop, start
 from shoal.train.config import Config, load
+from shoal.train.data import open_dataset
 from shoal.train.progress import Silent
 from shoal.train.summary import Summary
 
@@ -70,7 +72,8 @@ def cut_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_the_folder_holds_all_that_the_run_was_made_of(config: Any, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     summary = train(config())
-    assert load(str(folder / "config.toml")) == config()
+    complete = replace(config(), data=open_dataset(config().data).config)
+    assert load(str(folder / "config.toml")) == complete != config()
     environment = json.loads((folder / "environment.jsonl").read_text())
     assert environment["versions"]["numpy"] == np.__version__
     assert environment["ranks"][0]["threads"] == 1
