@@ -5,7 +5,7 @@ axis counts the elements of a flattened image, because (H, W, C) is flattened in
 a permutation, so the way back is its inverse and is not written down.
 
     weight of        here             PyTorch
-    Conv1d 2d 3d     (K, ..., C/G)    (K, C/G, ...)
+    Conv1d 2d 3d     (K, ..., C/G)    (K, C/G, ...)      transposed ones: (C, ..., K/G), (C, K/G, ...)
     Linear           (K, C)           (K, C), columns permuted behind a Flatten, rows before a Reshape to an image
     BatchNorm        and running_mean, running_var; num_batches_tracked is made, and ignored
     LSTM GRU RNN     weight_ih ...    weight_ih_l0 ...
@@ -24,7 +24,7 @@ from ..core.shape import Shape, prod
 from ..core.spec import Spec
 from .activation import ReLU
 from .attention import Attention
-from .conv2d import Conv2d
+from .convolution import Convolution
 from .dropout import Dropout
 from .flatten import Flatten
 from .linear import Linear
@@ -36,7 +36,7 @@ from .torch_names import join, torch_path
 
 Arrays = Mapping[str, np.ndarray]
 TRACKED = "num_batches_tracked"
-CHANNELS_LAST = (Conv2d,)
+CHANNELS_LAST = (Convolution,)
 ORDERLESS = (ReLU, Dropout)  # what may stand between a Flatten and the layer that reads it
 
 

@@ -219,3 +219,82 @@ def lstm(torch: Any, inputs: int, classes: int, width: int, depth: int) -> Any:
             return getattr(self, str(1 + depth))(x[:, -1])
 
     return Classifier()
+
+
+def unet(torch: Any, inputs: int, classes: int, width: int, depth: int) -> Any:
+    """A Sequential in which two markers stand for what is put by and joined again."""
+    nn = torch.nn
+
+    class Put(nn.Identity):
+        pass
+
+    class Join(nn.Identity):
+        pass
+
+    class UNet(nn.Sequential):
+        def forward(self, x: Any) -> Any:
+            skips: list[Any] = []
+            for module in self:
+                if isinstance(module, Put):
+                    skips.append(x)
+                x = torch.cat([x, skips.pop()], 1) if isinstance(module, Join) else module(x)
+            return x
+
+    def double(before: int, after: int) -> list[Any]:
+        first, second = (nn.Conv2d(c, after, 3, padding=1, bias=False) for c in (before, after))
+        return [first, nn.BatchNorm2d(after), nn.ReLU(), second, nn.BatchNorm2d(after), nn.ReLU()]
+
+    layers: list[Any] = []
+    widths = [width * 2**level for level in range(depth + 1)]
+    for before, after in zip([inputs, *widths], widths[:-1], strict=False):
+        layers += [*double(before, after), Put(), nn.MaxPool2d(2)]
+    layers += double(widths[-2], widths[-1])
+    for before, after in zip(widths[:0:-1], widths[-2::-1], strict=True):
+        layers += [nn.ConvTranspose2d(before, after, 2, 2), Join(), *double(2 * after, after)]
+    return UNet(*layers, nn.Conv2d(width, classes, 1))
+
+
+def tcn(torch: Any, inputs: int, classes: int, width: int, depth: int) -> Any:
+    nn = torch.nn
+
+    class Level(nn.Module):
+        def __init__(self, before: int, dilation: int):
+            super().__init__()
+            first = nn.Conv1d(before, width, 3, dilation=dilation)
+            second = nn.Conv1d(width, width, 3, dilation=dilation)
+            self.body = nn.Sequential(first, nn.ReLU(), nn.Dropout(0), second, nn.ReLU(), nn.Dropout(0))
+            self.pad = nn.ConstantPad1d((2 * dilation, 0), 0.0)
+            self.shortcut = nn.Conv1d(before, width, 1) if before != width else None
+
+        def forward(self, x: Any) -> Any:
+            y = x
+            for module in self.body:
+                y = module(self.pad(y) if isinstance(module, nn.Conv1d) else y)
+            return (y + (self.shortcut(x) if self.shortcut else x)).relu()
+
+    class Turn(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x.transpose(1, 2)
+
+    class Last(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x[:, :, -1]
+
+    levels = [Level(width if i else inputs, 1 << i) for i in range(depth)]
+    return nn.Sequential(Turn(), *levels, Last(), nn.Linear(width, classes))
+
+
+def conv_autoencoder(torch: Any, channels: int, width: int, code: int) -> Any:
+    nn = torch.nn
+    return nn.Sequential(
+        nn.Conv2d(channels, width, 3, 2, 1),
+        nn.ReLU(),
+        nn.Conv2d(width, 2 * width, 3, 2, 1),
+        nn.ReLU(),
+        nn.Conv2d(2 * width, code, 1),
+        nn.ConvTranspose2d(code, 2 * width, 3, 2, 1, 1),
+        nn.ReLU(),
+        nn.ConvTranspose2d(2 * width, width, 3, 2, 1, 1),
+        nn.ReLU(),
+        nn.Conv2d(width, channels, 3, padding=1),
+    )

@@ -42,9 +42,17 @@ FAMILIES = {
     ),
     "mobilenet": ((16, 16, 3), 3, {"width": 4}, partial(mirrors.mobilenet, classes=3, width=4)),
     "mobilenet-v2": ((64, 64, 3), 3, {"width": 4, "dropout": 0.0}, partial(mirrors.mobilenet_v2, classes=3, width=4)),
+    "unet": ((8, 8, 2), 3, {"width": 4, "depth": 2}, partial(mirrors.unet, inputs=2, classes=3, width=4, depth=2)),
+    "tcn": ((6, 4), 3, {"width": 5, "depth": 2, "dropout": 0.0}, partial(mirrors.tcn, inputs=4, classes=3, width=5, depth=2)),
+    "conv-autoencoder": (
+        (8, 8, 2),
+        3,
+        {"width": 4, "code": 3},
+        partial(mirrors.conv_autoencoder, channels=2, width=4, code=3),
+    ),
     "lstm": ((5, 4), 3, {"width": 6, "depth": 2}, partial(mirrors.lstm, inputs=4, classes=3, width=6, depth=2)),
 }
-ON_CPU = ("autoencoder", "resnet20", "mobilenet-v2", "lstm")
+ON_CPU = ("autoencoder", "resnet20", "mobilenet-v2", "unet", "tcn", "conv-autoencoder", "lstm")
 
 
 def replica_of(name: str) -> tuple[Sequential, Replica]:
@@ -98,7 +106,7 @@ def test_outputs_and_a_training_step_equal_pytorch(name, backend) -> None:
         loss = float((dz**2).sum() / 2)
     else:
         labels = rng.integers(0, classes, z.shape[:-1])
-        channels_second = theirs if theirs.ndim != 3 else theirs.transpose(1, 2)
+        channels_second = theirs.transpose(1, 2) if theirs.ndim == 3 else theirs  # PyTorch wants (N, K, ...)
         expected = torch.nn.functional.cross_entropy(channels_second, torch.tensor(labels))
         loss, _, dz = CrossEntropy()(z, labels, 1 / labels.size, ctx)
         loss /= labels.size
