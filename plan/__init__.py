@@ -3,6 +3,8 @@
     bounds = cut(costs, 4).bounds                             blocks of the model -> parts
     wired = wire(table("1f1b", shape), graph(bounds))         every send and receive; deadlock is an error
     simulate(wired, costs).timeline                           what it will take; draw.text shows it
+
+Costs are plain sequences, one number a block or a part; whoever has a model says which figure of it is meant.
 """
 
 from .cut import Cut, Memory, cut

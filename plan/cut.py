@@ -90,7 +90,9 @@ def _possible(costs: Sequence[float], stages: int, memory: Memory | None) -> Non
         rows = (memory.fixed, len(costs)), (memory.live, len(costs)), (memory.in_flight, stages), (memory.limit, stages)
         if any(len(row) != length for row, length in rows):
             given = ", ".join(str(len(row)) for row, _ in rows)
-            raise UsageError(f"memory: {given} entries (fixed, live, in_flight, limit) for {len(costs)} blocks, {stages} stages")
+            raise UsageError(
+                f"memory: {given} entries (fixed, live, in_flight, limit) for {len(costs)} blocks, {stages} stages"
+            )
         if min(memory.limit) <= 0:
             raise UsageError(f"memory: limits {list(memory.limit)} must be above 0")
 

@@ -75,7 +75,9 @@ def png(timeline: Timeline, path: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError as missing:
-        raise PlatformError("a PNG needs matplotlib, which is not installed", "install shoal[bench], or write an SVG") from missing
+        raise PlatformError(
+            "a PNG needs matplotlib, which is not installed", "install shoal[bench], or write an SVG"
+        ) from missing
     figure = Figure(figsize=(10, 0.4 * timeline.ranks + 0.8), layout="constrained")
     axes = figure.add_subplot(xlabel="seconds", title=facts(timeline))
     for span in timeline.spans:

@@ -70,7 +70,9 @@ def graph(bounds: Sequence[tuple[int, int]], skips: Sequence[Skip] = ()) -> Grap
 def _tiling(bounds: Sequence[tuple[int, int]]) -> None:
     empty = [bound for bound in bounds if bound[0] >= bound[1]]
     if not bounds or empty or bounds[0][0] != 0 or any(a[1] != b[0] for a, b in pairwise(bounds)):
-        raise UsageError(f"bounds {list(bounds)} must be ranges of blocks, one after the other from 0, none of them empty")
+        raise UsageError(
+            f"bounds {list(bounds)} must be ranges of blocks, one after the other from 0, none of them empty"
+        )
 
 
 def _parts(bounds: Sequence[tuple[int, int]], skip: Skip) -> tuple[int, int]:

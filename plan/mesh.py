@@ -57,7 +57,9 @@ class Mesh:
         """The ranks that differ from this one on `axes` only, itself among them, ascending."""
         self._known(axes)
         here = self.coordinate(rank)
-        sizes = (range(size) if name in axes else (here[name],) for name, size in zip(self.names, self.sizes, strict=True))
+        sizes = (
+            range(size) if name in axes else (here[name],) for name, size in zip(self.names, self.sizes, strict=True)
+        )
         return [self.rank(dict(zip(self.names, places, strict=True))) for places in product(*sizes)]
 
     def split(self, rank: int, *axes: str) -> tuple[int, int]:

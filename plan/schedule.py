@@ -165,7 +165,9 @@ def check(table: Table) -> None:
             if kind.live > 0:
                 kept.add(one)
             if kind.direction == "backward" and one not in kept:
-                raise UsageError(f"rank {rank}: {action} has no forward before it", "put its forward earlier in the table")
+                raise UsageError(
+                    f"rank {rank}: {action} has no forward before it", "put its forward earlier in the table"
+                )
             if kind.live < 0:
                 kept.discard(one)
 

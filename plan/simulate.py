@@ -85,8 +85,13 @@ def simulate(wired: Wired, costs: Costs, link: Link | None = None) -> Simulation
 
 def _fits(costs: Costs, parts: int) -> None:
     if unknown := costs.seconds.keys() - KINDS.keys():
-        raise UsageError(f"there are no actions of kind {', '.join(sorted(unknown))}", f"the kinds are {', '.join(KINDS)}")
-    given = {f"seconds[{kind!r}]": row for kind, row in costs.seconds.items()} | {"live": costs.live, "fixed": costs.fixed}
+        raise UsageError(
+            f"there are no actions of kind {', '.join(sorted(unknown))}", f"the kinds are {', '.join(KINDS)}"
+        )
+    given = {f"seconds[{kind!r}]": row for kind, row in costs.seconds.items()} | {
+        "live": costs.live,
+        "fixed": costs.fixed,
+    }
     for name, row in given.items():
         if len(row) != parts and (row or name.startswith("seconds")):
             raise UsageError(f"{name} has {len(row)} costs for {parts} parts", "give one for each part")

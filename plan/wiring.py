@@ -62,7 +62,9 @@ def wire(table: Table, graph: Graph, ahead: int = 1, place: Place | None = None)
 def _homes(table: Table, graph: Graph, place: Place) -> dict[tuple[int, int], int]:
     """(part, replica) -> the rank that holds it."""
     held = {
-        (place(rank, action.chunk, action.replica), action.replica, rank) for rank, row in enumerate(table) for action in row
+        (place(rank, action.chunk, action.replica), action.replica, rank)
+        for rank, row in enumerate(table)
+        for action in row
     }
     home = {(part, replica): rank for part, replica, rank in held}
     if len(home) < len(held):

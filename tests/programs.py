@@ -62,7 +62,11 @@ def serial(graph: Graph, micro_batches: int, kinds: Sequence[str] = ("forward", 
         for kind in kinds:
             along = kind != "backward"
             for part in range(graph.parts) if along else reversed(range(graph.parts)):
-                ends = [(e, e.source if along else e.target) for e in graph.edges if part == (e.target if along else e.source)]
+                ends = [
+                    (e, e.source if along else e.target)
+                    for e in graph.edges
+                    if part == (e.target if along else e.source)
+                ]
                 inputs = sorted((str(e), made[kind, other, i, 0]) for e, other in ends)
                 made[kind, part, i, 0] = (kind, part, i, tuple(inputs))
     return made

@@ -105,7 +105,9 @@ def test_a_message_leaves_when_its_receive_is_posted() -> None:
     """Rank 1 is busy with F0 until 11, and posts the receive of F1 only when it is done: nothing is posted ahead."""
     costs = Costs({"inference": [1, 10]}, {Edge("x", 0, 1): 2})
     late, early = (
-        simulate(wire(inference(PipelineShape(2, 2)), chain(2), ahead), costs, Link(bandwidth=1)).timeline.of(1)[1].start
+        simulate(wire(inference(PipelineShape(2, 2)), chain(2), ahead), costs, Link(bandwidth=1))
+        .timeline.of(1)[1]
+        .start
         for ahead in (0, 1)
     )
     assert (late, early) == (15, 13)
@@ -131,7 +133,8 @@ def test_a_skip_is_one_message_past_the_ranks_between() -> None:
 def test_two_replicas_in_opposite_order_are_a_table_like_any_other(passes: int, makespan: int) -> None:
     """GEMS MASTER (Jain et al. 2020): P f + eta P b + (eta - 1) f with f = 1, b = 2, P = 4; one live activation."""
     rows = [
-        [Action(kind, i // 2, replica=i % 2) for i in range(passes) for kind in ("forward", "backward")] for _ in range(4)
+        [Action(kind, i // 2, replica=i % 2) for i in range(passes) for kind in ("forward", "backward")]
+        for _ in range(4)
     ]
     wired = wire(rows, chain(4), place=lambda rank, chunk, replica: 3 - rank if replica else rank)
     done = simulate(wired, Costs({"forward": [1] * 4, "backward": [2] * 4}))

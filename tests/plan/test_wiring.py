@@ -100,7 +100,10 @@ def test_in_whatever_order_the_ranks_run_every_part_is_given_what_the_serial_run
 def test_every_message_is_posted_received_and_sent_once_and_streams_ascend(pipeline) -> None:
     name, shape, blocks = pipeline
     programs = wire(table(name, shape), blocks).programs
-    found = {kind: Counter(one.message for p in programs for one in p if isinstance(one, kind)) for kind in (Post, Receive, Send)}
+    found = {
+        kind: Counter(one.message for p in programs for one in p if isinstance(one, kind))
+        for kind in (Post, Receive, Send)
+    }
     assert found[Post] == found[Receive] == found[Send]
     assert set(found[Send].values()) <= {1}
     assert len(found[Send]) == 2 * len(blocks.edges) * shape.micro_batches
@@ -189,7 +192,9 @@ def wild_tables(draw):
     rows = []
     for _ in range(ranks):
         places = sorted(draw(st.lists(st.integers(0, m), min_size=m, max_size=m)))  # backwards before which forward
-        words = sorted([(i, 0, f"F{i}") for i in range(m)] + [(max(i + 1, at), -1, f"B{i}") for i, at in enumerate(places)])
+        words = sorted(
+            [(i, 0, f"F{i}") for i in range(m)] + [(max(i + 1, at), -1, f"B{i}") for i, at in enumerate(places)]
+        )
         rows.append(row(" ".join(word for *_, word in words)))
     return rows
 
