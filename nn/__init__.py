@@ -8,7 +8,9 @@ from .arena import Arena, Layout
 from .attention import Attention
 from .batch_norm import BatchNorm
 from .concat import Concat
+from .conv1d import Conv1d
 from .conv2d import Conv2d
+from .conv_transpose import ConvTranspose2d
 from .dropout import Dropout
 from .flatten import Flatten
 from .last import Last
@@ -30,7 +32,9 @@ __all__ = [
     "AvgPool2d",
     "BatchNorm",
     "Concat",
+    "Conv1d",
     "Conv2d",
+    "ConvTranspose2d",
     "CrossEntropy",
     "Dropout",
     "Flatten",

@@ -58,8 +58,8 @@ def avg_pool2d_dx(dy: np.ndarray, window: Window, size: Pair, *, count_include_p
 
 
 def _elements(window: Window, size: Pair, count_include_pad: bool) -> np.ndarray:
-    """(1, P, Q, 1), or a number for all: what the sum over a window is divided by."""
+    """(1, P, Q, 1), or the same for all: what the sum over a window is divided by."""
     if count_include_pad:
-        return np.prod(window.kernel)
+        return np.full((1, 1, 1, 1), np.prod(window.kernel))
     ones = pad(np.ones((1, *size, 1), np.int64), window)
     return np.maximum(sum(view for _, _, view in taps(ones, window, *window.out(*size))), 1)
