@@ -17,7 +17,7 @@ from .last import Last
 from .linear import Linear
 from .loss import CrossEntropy, Loss
 from .module import Module
-from .pooling import AvgPool2d, GlobalAvgPool, MaxPool2d
+from .pooling import AvgPool2d, GlobalAvgPool, MaxPool2d, MaxUnpool2d
 from .recurrent import GRU, LSTM, RNN
 from .relu6 import ReLU6
 from .replica import Replica
@@ -25,6 +25,7 @@ from .reshape import Reshape
 from .residual import Residual
 from .sequential import Sequential
 from .stash import Pop, Stash
+from .upsample import Upsample2d
 
 __all__ = [
     "Arena",
@@ -46,6 +47,7 @@ __all__ = [
     "Loss",
     "LSTM",
     "MaxPool2d",
+    "MaxUnpool2d",
     "Module",
     "Pop",
     "ReLU",
@@ -56,4 +58,5 @@ __all__ = [
     "RNN",
     "Sequential",
     "Stash",
+    "Upsample2d",
 ]

@@ -40,6 +40,12 @@ def max_pool2d_dx(dy: np.ndarray, argmax: np.ndarray, size: Pair) -> np.ndarray:
     return dx.reshape(n, *size, channels)
 
 
+def max_unpool2d_dx(dy: np.ndarray, argmax: np.ndarray) -> np.ndarray:
+    n, height, width, channels = dy.shape
+    positions = argmax.reshape(n, argmax.shape[1] * argmax.shape[2], channels)
+    return np.take_along_axis(dy.reshape(n, height * width, channels), positions, axis=1).reshape(argmax.shape)
+
+
 def avg_pool2d(x: np.ndarray, window: Window, *, count_include_pad: bool = True) -> np.ndarray:
     p, q = window.out(*x.shape[1:3])
     y = np.zeros((x.shape[0], p, q, x.shape[3]), x.dtype)

@@ -29,6 +29,7 @@ from shoal.nn import (
     Layout,
     Linear,
     MaxPool2d,
+    MaxUnpool2d,
     Pop,
     ReLU,
     ReLU6,
@@ -36,6 +37,7 @@ from shoal.nn import (
     Residual,
     Sequential,
     Stash,
+    Upsample2d,
 )
 from shoal.nn.arena import together
 
@@ -65,6 +67,9 @@ LAYERS = [
     ("overlapping average pool of what is inside", AvgPool2d(3, stride=2, padding=1, count_include_pad=False), (7, 6, 2)),
     ("global average pool of images", GlobalAvgPool(), (3, 4, 5)),
     ("global average pool of a sequence", GlobalAvgPool(), (6, 5)),
+    ("upsampling by repetition", Upsample2d((2, 3)), (3, 2, 3)),
+    ("upsampling by interpolation", Upsample2d((3, 2), "linear"), (3, 4, 2)),
+    ("max unpool", Sequential(MaxPool2d(2, stash="a"), ReLU(), MaxUnpool2d(2, stash="a", output_padding=(1, 0))), (5, 4, 2)),
     ("flatten", Flatten(), (2, 3, 4)),
     ("dropout", Dropout(0.4), (5, 4)),
     ("reshape", Reshape(6, 4), (2, 3, 4)),
