@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -160,6 +161,21 @@ def doctor(as_json: Json = False) -> None:
             practice.show_json(checks) if as_json else practice.show(checks)
     if not all(check.ok for check in checks):
         sys.exit(PlatformError.code)
+
+
+@app.command()
+@reported
+def export(
+    checkpoint: Annotated[str, typer.Argument(help="A run folder, or one generation in it.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="FILE.safetensors or FILE.npz.")],
+    torch: Annotated[bool, typer.Option("--torch", help="As PyTorch's state_dict names and lays them out.")] = False,
+    best: Best = False,
+    traceback: Traceback = False,
+) -> None:
+    """Write the weights of a checkpoint into a file that other programs read."""
+    from .train import export as exporting
+
+    print(exporting.export(Path(checkpoint), Path(file), torch, best))
 
 
 @app.command()

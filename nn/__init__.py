@@ -8,14 +8,16 @@ from .arena import Arena, Layout
 from .attention import Attention
 from .batch_norm import BatchNorm
 from .concat import Concat
+from .conv1d import Conv1d
 from .conv2d import Conv2d
+from .conv_transpose import ConvTranspose2d
 from .dropout import Dropout
 from .flatten import Flatten
 from .last import Last
 from .linear import Linear
 from .loss import CrossEntropy, Loss
 from .module import Module
-from .pooling import AvgPool2d, GlobalAvgPool, MaxPool2d
+from .pooling import AvgPool2d, GlobalAvgPool, MaxPool2d, MaxUnpool2d
 from .recurrent import GRU, LSTM, RNN
 from .relu6 import ReLU6
 from .replica import Replica
@@ -23,6 +25,7 @@ from .reshape import Reshape
 from .residual import Residual
 from .sequential import Sequential
 from .stash import Pop, Stash
+from .upsample import Upsample2d
 
 __all__ = [
     "Arena",
@@ -30,26 +33,30 @@ __all__ = [
     "AvgPool2d",
     "BatchNorm",
     "Concat",
+    "Conv1d",
     "Conv2d",
+    "ConvTranspose2d",
     "CrossEntropy",
     "Dropout",
     "Flatten",
-    "GRU",
     "GlobalAvgPool",
-    "LSTM",
+    "GRU",
     "Last",
     "Layout",
     "Linear",
     "Loss",
+    "LSTM",
     "MaxPool2d",
+    "MaxUnpool2d",
     "Module",
     "Pop",
-    "RNN",
     "ReLU",
     "ReLU6",
     "Replica",
     "Reshape",
     "Residual",
+    "RNN",
     "Sequential",
     "Stash",
+    "Upsample2d",
 ]

@@ -42,6 +42,14 @@ class Module:
         """dx, or None where ctx.input_gradient is False; weight gradients are added into g. May overwrite dy."""
         raise NotImplementedError
 
+    def puts(self, shape: Shape) -> dict[str, Shape]:
+        """What it puts by in ctx.stash for a later block of its list, and the shape of one sample of it."""
+        return {}
+
+    def takes(self, shape: Shape) -> dict[str, Shape]:
+        """What it takes out of ctx.stash."""
+        return {}
+
     def children(self) -> list[tuple[str, Module]]:
         """The layers inside, by the names their weights are under."""
         return []

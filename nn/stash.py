@@ -4,7 +4,8 @@
         |   x                                   ^  x               backward: its gradient is put by, then added
         '-- ctx.stash["a"] ---------------------'
 
-Ordinary layers in between know nothing of it. Pop says how many channels it brings, so that every block's output shape
+Ordinary layers in between know nothing of it. MaxPool2d and MaxUnpool2d pass on integers in the same way, which have no
+gradient, so their backwards pass nothing. Pop says how many channels it brings, so that every block's output shape
 follows from its input's alone; that the saying is true is checked for the list as a whole, by `live`.
 """
 
@@ -28,6 +29,9 @@ class Stash(Module):
 
     def out_shape(self, shape: Shape) -> Shape:
         return shape
+
+    def puts(self, shape: Shape) -> dict[str, Shape]:
+        return {self.name: shape}
 
     def forward(self, p: Any, x: Any, ctx: Context) -> tuple[Any, Any]:
         ctx.stash[self.name] = x
@@ -56,6 +60,9 @@ class Pop(Module):
             raise UsageError(f'Pop("{self.name}") adds {self.channels} channels to {shape[-1]}')
         return shape
 
+    def takes(self, shape: Shape) -> dict[str, Shape]:
+        return {self.name: (*shape[:-1], self.channels)}
+
     def forward(self, p: Any, x: Any, ctx: Context) -> tuple[Any, Any]:
         join = ops.concat if self.how == "concat" else ops.add
         return join(x, ctx.stash.pop(self.name), pool=ctx.pool, backend=ctx.backend), None
@@ -72,30 +79,27 @@ class Pop(Module):
 def live(blocks: Sequence[Module], shape: Shape) -> list[dict[str, Shape]]:
     """What is put by before each block of a list, {name: shape of one sample}: what a cut there must carry besides x.
 
-    UsageError for a Pop of what was not put by, or is not of the shape it says; for a name stashed twice, or never popped.
+    UsageError for a block that takes what was not put by, or is not of the shape it says; for a name put by twice, or never
+    taken.
     """
     found: list[dict[str, Shape]] = []
     now: dict[str, Shape] = {}
     used: set[str] = set()
     for i, block in enumerate(blocks):
         found.append(dict(now))
-        if isinstance(block, Stash):
-            if block.name in used:
-                raise UsageError(f'block {i}: Stash("{block.name}") is the second of that name', "give each skip its own name")
-            used.add(block.name)
-            now[block.name] = shape
-        elif isinstance(block, Pop):
-            _take(now, i, block, shape)
+        kind = f"block {i}: {type(block).__name__}"
+        for name, said in block.takes(shape).items():
+            if name not in now:
+                raise UsageError(f'{kind}("{name}"), but what is put by there is {", ".join(now) or "nothing"}')
+            there = now.pop(name)
+            if there != said:
+                raise UsageError(f'{kind}("{name}") expects {said}, but {there} was put by')
+        for name, put in block.puts(shape).items():
+            if name in used:
+                raise UsageError(f'{kind}("{name}") is the second of that name', "give each skip its own name")
+            used.add(name)
+            now[name] = put
         shape = block.out_shape(shape)
     if now:
         raise UsageError(f"stashed and never popped: {', '.join(now)}", "add a Pop of that name, or take the Stash out")
     return found
-
-
-def _take(now: dict[str, Shape], i: int, block: Pop, shape: Shape) -> None:
-    if block.name not in now:
-        known = ", ".join(now) or "nothing"
-        raise UsageError(f'block {i}: Pop("{block.name}"), but what is put by there is {known}')
-    there, said = now.pop(block.name), (*shape[:-1], block.channels)
-    if there != said:
-        raise UsageError(f'block {i}: Pop("{block.name}") expects {said}, but {there} was put by')

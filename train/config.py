@@ -27,10 +27,16 @@ def _at_least(least: float, default: Any) -> Any:
 
 @dataclass(frozen=True)
 class Model:
-    """name: one of nn.models.MODELS.   options: what that model lets one choose, such as width; `shoal models NAME` lists it."""
+    """name: one of nn.models.MODELS.   options: what that model lets one choose, such as width; `shoal models NAME` lists it.
+
+    weights: where training starts from: a run folder, a generation, a .safetensors or .npz file; "" starts at random.
+    fresh: blocks ("6") or tensors ("6.weight") that start at random nevertheless, such as a head for other classes.
+    """
 
     name: str = "digits-cnn"
     options: dict = field(default_factory=dict)
+    weights: str = ""
+    fresh: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from ..checkpoint.shared import SharedGeneration
 from ..checkpoint.store import Store
 from ..mpi.communicator import Communicator
 from ..nn.arena import Layout
-from . import limit, run, tables
+from . import finetune, limit, run, tables
 from .build import Job, build
 from .config import Config
 from .loop import Loop, evaluate
@@ -57,8 +57,10 @@ def train(config: Config, comm: Communicator, screen: Silent, resume: bool = Fal
         store = Store(folder, comm, keep=config.checkpoint.keep, reject=lambda path, problem: screen.say(problem))
         loop = Loop(job, store, screen, began)
         with store:
+            found = resume and loop.resume()
+            if not found and (line := finetune.load(job)):
+                screen.say(line)
             if resume:
-                found = loop.resume()
                 screen.say(f"resuming {loop.newest}" if found else f"nothing to resume in {folder}: starting at step 0")
             events = loop.events = run.record(folder, job.config, hosts, comm.rank)
             events.write("start", ranks=comm.size, threads=job.threads, resume=resume)

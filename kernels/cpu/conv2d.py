@@ -57,7 +57,7 @@ def packed(src: Any, layout: Layout, pool: Any) -> np.ndarray:
 
 
 @lru_cache(maxsize=256)
-def correlate(dtype: np.dtype, x: Shape, y: Shape, kernel: Pair, stride: Pair, dilation: Pair, groups: int) -> Product:
+def correlate(dtype: np.dtype, x: Shape, y: Shape, kernel: Shape, stride: Shape, dilation: Shape, groups: int) -> Product:
     """The product of an image x (N, H, W, C), padded already, with filters packed [g][panel][(r,s,c)][v], giving y."""
     _, height, width, channels = x
     n, p, q, k = y

@@ -91,10 +91,10 @@ def _taps_first(w: Any, pool: Any) -> np.ndarray:
 
 
 class Run(NamedTuple):
-    """`count` places of an axis that meet the same `taps` taps; the first place meets the first of them at `at`."""
+    """`places` of an axis that meet the same `taps` taps; the first place meets the first of them at `at`."""
 
     place: int
-    count: int
+    places: int
     at: int
     tap: int
     taps: int
@@ -193,7 +193,7 @@ def correlation(window: Window, size: Pair, adjoint: bool, c: int, dtype: np.dty
         from_a, to_y = (i.at * a[1] + j.at) * c, (i.place * y[1] + j.place) * c
         lines = rows.at * a[1] * c, rows.place * y[1] * c
         return Rectangle(
-            i.count * j.count, j.count, from_a, lines[0], columns.at * c, to_y, lines[1], columns.place * c, first, len(taps)
+            i.places * j.places, j.places, from_a, lines[0], columns.at * c, to_y, lines[1], columns.place * c, first, len(taps)
         )
 
     rectangles = [[rectangle(i, j) for j in columns.runs] for i in rows.runs]
@@ -210,7 +210,7 @@ def gradient(window: Window, size: Pair, c: int, dtype: np.dtype) -> Plan:
 
     def rectangle(i: Run, j: Run) -> Rectangle:
         first = len(taps)
-        taps.extend((p * rows.at * size[1] * c, ((i.place + p) * y[1] + j.place) * c, j.count) for p in range(i.count))
+        taps.extend((p * rows.at * size[1] * c, ((i.place + p) * y[1] + j.place) * c, j.places) for p in range(i.places))
         from_x, to_w = (i.at * size[1] + j.at) * c, (i.tap * s + j.tap) * c
         lines = rows.at_tap * size[1] * c, s * c
         return Rectangle(i.taps * j.taps, j.taps, from_x, lines[0], columns.at_tap * c, to_w, lines[1], c, first, len(taps))

@@ -82,6 +82,20 @@ def _max_pool2d_dx(dy, argmax, dx):
                 dx[n, argmax[n, window, c], c] += dy[n, window, c]
 
 
+def max_unpool2d_dx(dy: np.ndarray, argmax: np.ndarray, *, out: np.ndarray, pool: Any) -> None:
+    n, p, q, channels = argmax.shape
+    pixels = dy.reshape(n, dy.shape[1] * dy.shape[2], channels)
+    _max_unpool2d_dx(pixels, argmax.reshape(n, p * q, channels), out.reshape(n, p * q, channels), work=out.nbytes)
+
+
+@kernel
+def _max_unpool2d_dx(dy, argmax, dx):
+    for n in prange(dx.shape[0]):
+        for window in range(dx.shape[1]):
+            for c in range(dx.shape[2]):
+                dx[n, window, c] = dy[n, argmax[n, window, c], c]
+
+
 def avg_pool2d(x: np.ndarray, window: Window, *, out: np.ndarray, pool: Any, count_include_pad: bool = True) -> None:
     sums = empty(pool, (out.shape[0] * out.shape[1], x.shape[3]), np.float64)
     _avg_pool2d(x, *_axes(window), count_include_pad, sums, out, work=x.nbytes)

@@ -39,13 +39,30 @@ def max_pool2d(x: Any, window: Window) -> tuple[Like, ...]:
 
 @op(flops=lambda dy, argmax, size: prod(dy.shape))
 def max_pool2d_dx(dy: Any, argmax: Any, size: Pair) -> tuple[Like, ...]:
-    """Gradient of max_pool2d: dy goes to the element that won; overlapping windows add, in (p, q) order.
+    """Gradient of max_pool2d: dy goes to the element that won; overlapping windows add, in (p, q) order. As a layer of its
+    own it is called max unpooling.
 
     dy: (N, P, Q, C)   argmax: (N, P, Q, C) int32   size: (H, W)   ->   dx: (N, H, W, C)
     """
     need(dy.shape == argmax.shape, lambda: f"max_pool2d_dx: dy {dy.shape}, argmax {argmax.shape}")
     need(argmax.dtype == np.int32, lambda: f"max_pool2d_dx: argmax is {argmax.dtype}, not int32")
     return (Like((dy.shape[0], *size, dy.shape[3]), dy.dtype),)
+
+
+@op(flops=lambda dy, argmax: 0)
+def max_unpool2d_dx(dy: Any, argmax: Any) -> tuple[Like, ...]:
+    """Gradient of max unpooling: reads what is where the winner was; the adjoint of max_pool2d_dx.
+
+        dx[n,p,q,c] = dy[n, h, w, c]    with h*W + w = argmax[n,p,q,c]
+
+    dy: (N, H, W, C)   argmax: (N, P, Q, C) int32   ->   dx: (N, P, Q, C)
+    """
+    need(
+        len(dy.shape) == len(argmax.shape) == 4 and (dy.shape[0], dy.shape[3]) == (argmax.shape[0], argmax.shape[3]),
+        lambda: f"max_unpool2d_dx: dy {dy.shape}, argmax {argmax.shape}",
+    )
+    need(argmax.dtype == np.int32, lambda: f"max_unpool2d_dx: argmax is {argmax.dtype}, not int32")
+    return (Like(argmax.shape, dy.dtype),)
 
 
 @op(flops=lambda x, window, **_: prod(window.kernel) * x.shape[0] * prod(window.out(*x.shape[1:3])) * x.shape[3])

@@ -40,6 +40,12 @@ def max_pool2d_dx(dy: np.ndarray, argmax: np.ndarray, size: Pair) -> np.ndarray:
     return dx.reshape(n, *size, channels)
 
 
+def max_unpool2d_dx(dy: np.ndarray, argmax: np.ndarray) -> np.ndarray:
+    n, height, width, channels = dy.shape
+    positions = argmax.reshape(n, argmax.shape[1] * argmax.shape[2], channels)
+    return np.take_along_axis(dy.reshape(n, height * width, channels), positions, axis=1).reshape(argmax.shape)
+
+
 def avg_pool2d(x: np.ndarray, window: Window, *, count_include_pad: bool = True) -> np.ndarray:
     p, q = window.out(*x.shape[1:3])
     y = np.zeros((x.shape[0], p, q, x.shape[3]), x.dtype)
@@ -58,8 +64,8 @@ def avg_pool2d_dx(dy: np.ndarray, window: Window, size: Pair, *, count_include_p
 
 
 def _elements(window: Window, size: Pair, count_include_pad: bool) -> np.ndarray:
-    """(1, P, Q, 1), or a number for all: what the sum over a window is divided by."""
+    """(1, P, Q, 1), or the same for all: what the sum over a window is divided by."""
     if count_include_pad:
-        return np.prod(window.kernel)
+        return np.full((1, 1, 1, 1), np.prod(window.kernel))
     ones = pad(np.ones((1, *size, 1), np.int64), window)
     return np.maximum(sum(view for _, _, view in taps(ones, window, *window.out(*size))), 1)

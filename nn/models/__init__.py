@@ -15,11 +15,15 @@ from ...core.errors import UsageError, nearest
 from ...core.shape import Shape
 from ..sequential import Sequential
 from .autoencoder import autoencoder
+from .conv_autoencoder import conv_autoencoder
 from .digits_cnn import digits_cnn
 from .lenet import lenet
+from .lstm import lstm
 from .mlp import mlp
 from .mobilenet import mobilenet, mobilenet_v1, mobilenet_v2
 from .resnet import resnet18, resnet20, resnet50
+from .tcn import tcn
+from .unet import unet
 from .vgg import vgg11, vgg16
 
 Task = Literal["classify", "label positions", "reconstruct"]
@@ -66,7 +70,11 @@ MODELS: dict[str, Entry] = {
     "mobilenet": Entry(mobilenet, (32, 32, 3)),
     "mobilenet-v1": Entry(mobilenet_v1, (224, 224, 3), 1000),
     "mobilenet-v2": Entry(mobilenet_v2, (224, 224, 3), 1000),
+    "unet": Entry(unet, (128, 128, 3), 2, task="label positions"),
+    "lstm": Entry(lstm, (28, 28, 1)),
+    "tcn": Entry(tcn, (28, 28, 1)),
     "autoencoder": Entry(autoencoder, (28, 28, 1), task="reconstruct"),
+    "conv-autoencoder": Entry(conv_autoencoder, (28, 28, 1), task="reconstruct"),
 }
 
 __all__ = ["MODELS", "Entry", "Task", "build", "digits_cnn", "find", "lenet", "mlp", "resnet20"]

@@ -22,6 +22,7 @@ OWNERS = {  # third-party module -> where it may be imported
     "mpi4py": ("mpi/world/",),
     "h5py": ("checkpoint/", "train/data/hdf5.py"),
     "PIL": ("train/data/images.py",),
+    "safetensors": ("train/weights.py",),
     "numba": ("kernels/cpu/",),
     "llvmlite": ("kernels/cpu/",),
     "cupy": ("kernels/gpu/", "core/backend.py"),

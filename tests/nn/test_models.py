@@ -48,6 +48,10 @@ TINY = {  # every model, small enough for finite differences: shape, classes, op
     "mobilenet": ((16, 16, 3), 3, {"width": 2}),
     "mobilenet-v1": ((64, 64, 3), 3, {"width": 2}),
     "mobilenet-v2": ((64, 64, 3), 3, {"width": 4}),
+    "unet": ((8, 8, 2), 3, {"width": 2, "depth": 2}),
+    "tcn": ((6, 2, 1), 3, {"width": 4, "depth": 2}),
+    "conv-autoencoder": ((8, 8, 2), 3, {"width": 4, "code": 2}),
+    "lstm": ((5, 2, 2), 3, {"width": 4, "depth": 2}),
     "autoencoder": ((4, 4, 1), 3, {"width": 8, "code": 3}),
 }
 

@@ -228,3 +228,11 @@ def test_ranks_that_differ_do_not_start(
     done = mpirun(2, program, "train", "digits-cnn", *source, f"run.folder={tmp_path / 'run'}", timeout=30)
     assert done.code == code, done.text
     assert words in done.text and "rank 1 and rank 0" in done.text
+
+
+def test_export_writes_what_a_checkpoint_holds(shoal: Shoal, tiny: list[str], tmp_path: Path) -> None:
+    assert shoal("train", "digits-cnn", *tiny).returncode == 0
+    done = shoal("export", "runs/digits-cnn", "w.npz", "--torch")
+    assert (done.returncode, done.stdout) == (0, "6 tensors of digits-cnn after step 10 in w.npz\n")
+    refused(shoal("export", "runs/digits-cnn", "w.onnx"), 2, '"w.onnx" is not a file of weights', ".safetensors or .npz")
+    refused(shoal("export", "runs/nothing", "w.npz"), 5, "runs/nothing holds no checkpoint")
