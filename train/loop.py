@@ -171,9 +171,10 @@ class Loop:
         """A generation of the state as it is, unless there is one; the best is saved again, with its merit."""
         if self.saved == self.fed and not best:
             return
-        state, config = self.strategy.state(), asdict(self.job.config)
-        facts = {"fed": self.fed, "config": config, "data": self.job.dataset.digest, "watch": self.watch.state()}
-        state = replace(state, meta={**state.meta, **facts})
+        state, data = self.strategy.state(), self.job.dataset
+        facts = {"fed": self.fed, "config": asdict(self.job.config), "data": data.digest, "watch": self.watch.state()}
+        samples = {"shape": list(data.shape), "classes": data.classes}  # all that inference must know of them
+        state = replace(state, meta={**state.meta, **facts, **samples})
         self.newest = str(self.store.save(state, self.watch.merit if best else None))
         self.saved = self.fed
         self.events.write("checkpoint", step=self.fed, folder=self.newest)
