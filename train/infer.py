@@ -10,6 +10,7 @@ import csv
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +20,7 @@ from ..checkpoint.commit import publish
 from ..core.errors import UsageError
 from ..core.partition import Partition
 from ..core.shape import Shape
+from ..mpi import agreement
 from ..mpi.communicator import Communicator
 from ..mpi.data_parallel import DataParallel
 from ..mpi.gather import gather
@@ -99,6 +101,8 @@ def infer(
     if top < 0 or (top and top > classes):
         raise UsageError(f"--top {top} of {classes} classes", f"give a number from 1 to {classes}, or leave it out")
     inputs = open_inputs(Path(source), config.data, shape, np.dtype(config.train.dtype), resize)
+    names = blake2b("\n".join(map(str, inputs.names)).encode(), digest_size=8).hexdigest()
+    agreement.agree(comm, {"data": f"{len(inputs)} samples {names}"})
     with compiling(config, screen):
         use_threads(config, comm)
         model = models.build(config.model.name, shape, classes, **config.model.options)

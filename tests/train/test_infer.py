@@ -17,22 +17,13 @@ from launch import mpirun
 from shoal.core.errors import DataError, UsageError
 from shoal.mpi.alone import Alone
 from shoal.mpi.threads import run
-from shoal.train import infer, start
+from shoal.train import infer
 from shoal.train.config import load
 from shoal.train.data import digits
 from shoal.train.inputs import open_inputs
 from shoal.train.progress import Silent
 
 COMMAND = "from shoal.cli import main; main()"
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """digits-cnn after one epoch: 10 classes of 8 x 8 grey pixels from 0 to 16."""
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    settings = ["train.epochs=1", "train.backend=reference", "train.batch=240", f"run.folder={folder}"]
-    start.train(load("digits-cnn", settings), Alone(), Silent())
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +111,18 @@ def test_an_empty_input_has_no_predictions(predicted: Any, tmp_path: Path) -> No
 
 
 # ---------------------------------------------------------------------------------------------------- what is refused
+
+
+def test_ranks_that_see_different_inputs_do_not_start(trained: Path, pixels: np.ndarray, tmp_path: Path) -> None:
+    for rank in (0, 1):
+        stored(tmp_path / f"{rank}.npz", pixels[: 5 + rank])
+
+    def program(communicator: Any) -> None:
+        source = str(tmp_path / f"{communicator.rank}.npz")
+        with pytest.raises(DataError, match=r"rank 1 and rank 0 do not hold the same data: 6 samples .* is not 5"):
+            infer.infer(str(trained), source, str(tmp_path / "out.csv"), 0, [], communicator, Silent())
+
+    run(2, program)
 
 
 @pytest.mark.parametrize(
