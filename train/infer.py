@@ -10,7 +10,6 @@ import csv
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,8 +24,10 @@ from ..mpi.communicator import Communicator
 from ..mpi.data_parallel import DataParallel
 from ..mpi.gather import gather
 from ..nn import models
+from ..nn.sequential import Sequential
 from ..optim import SGD
 from .build import use_threads
+from .config import Config
 from .inputs import Inputs, open_inputs
 from .metrics import softmax, two
 from .progress import Silent
@@ -100,33 +101,37 @@ def infer(
     shape, classes = tuple(generation.meta["shape"]), int(generation.meta["classes"])
     if top < 0 or (top and top > classes):
         raise UsageError(f"--top {top} of {classes} classes", f"give a number from 1 to {classes}, or leave it out")
+    model = models.build(config.model.name, shape, classes, **config.model.options)
+    outputs = model.out_shape(shape)
+    if len(outputs) != 1 and Path(output).suffix.lower() != ".npz":
+        raise UsageError(f"a sample has outputs {outputs}, which are no line of a CSV", "give --output FILE.npz")
     inputs = open_inputs(Path(source), config.data, shape, np.dtype(config.train.dtype), resize)
-    names = blake2b("\n".join(map(str, inputs.names)).encode(), digest_size=8).hexdigest()
-    agreement.agree(comm, {"data": f"{len(inputs)} samples {names}"})
+    agreement.agree(comm, {"data": f"{len(inputs)} samples {inputs.digest}"})
     with compiling(config, screen):
-        use_threads(config, comm)
-        model = models.build(config.model.name, shape, classes, **config.model.options)
-        strategy = DataParallel(
-            model,
-            SGD(lr=0.0),  # without state
-            comm,
-            Partition.of(config.parallel.shares, comm.size),
-            shape=shape,
-            fetch=inputs.read,
-            seed=config.train.seed,
-            dtype=np.dtype(config.train.dtype),
-            backend=config.train.backend,
-        )
+        strategy = forward_only(model, config, comm, shape, inputs)
         strategy.load_state(generation.read, generation.meta)
-        if len(model.out_shape(shape)) != 1 and Path(output).suffix.lower() != ".npz":
-            problem = f"a sample has outputs {model.out_shape(shape)}, which are no line of a CSV"
-            raise UsageError(problem, "give --output FILE.npz")
-        outputs = predict(strategy, inputs, config.train.batch, model.out_shape(shape), bool(classes))
-    if outputs is not None:
+        found = predict(strategy, inputs, config.train.batch, outputs, bool(classes))
+    if found is not None:
         names = list(config.data.labels or config.data.vocabulary)
         labels = names if len(names) == classes else [str(k) for k in range(classes)]
-        write(output, Predictions(inputs.names, outputs, labels), top)
+        write(output, Predictions(inputs.names, found, labels), top)
         screen.say(f"{len(inputs):,} samples predicted by {generation.path}" + (f", in {output}" if output else ""))
+
+
+def forward_only(model: Sequential, config: Config, comm: Communicator, shape: Shape, inputs: Inputs) -> DataParallel:
+    """The strategy of inference: a whole model on every rank, and an optimizer that has no state to load."""
+    use_threads(config, comm)
+    return DataParallel(
+        model,
+        SGD(lr=0.0),
+        comm,
+        Partition.of(config.parallel.shares, comm.size),
+        shape=shape,
+        fetch=inputs.read,
+        seed=config.train.seed,
+        dtype=np.dtype(config.train.dtype),
+        backend=config.train.backend,
+    )
 
 
 def predict(strategy: Any, inputs: Inputs, batch: int, shape: Shape, classify: bool) -> np.ndarray | None:

@@ -19,6 +19,7 @@ unless they shall be resized.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,11 @@ class Inputs:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def digest(self) -> str:
+        """A hash of the names, for the check that all ranks see the same files."""
+        return blake2b("\n".join(map(str, self.names)).encode(), digest_size=8).hexdigest()
 
     def read(self, indices: np.ndarray) -> tuple[np.ndarray, None]:
         """(x (n, ...) as the network takes them, no target) of these samples."""

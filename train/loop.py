@@ -81,7 +81,7 @@ class Loop:
         """Trains to the end of the last epoch, or until there is a reason to stop; Interrupted on Ctrl-C."""
         try:
             epoch, start = self.sampler.position(self.fed)
-            self.stopped = self._reason()  # of a run that was stopped, and is resumed with nothing changed
+            self.stopped = self._reason() if self.watch.over else ""  # resumed with nothing changed
             while epoch < self.job.config.train.epochs and not self.stopped:
                 self._epoch(epoch, start)
                 epoch, start = epoch + 1, 0

@@ -233,6 +233,19 @@ def test_a_limit_that_an_epoch_crosses_counts_the_epoch(
     assert len(events(tmp_path / "run", "epoch")) == 1
 
 
+def test_a_limit_that_the_start_used_up_leaves_one_step(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chain of jobs that are all too short would otherwise compile, save nothing, and never end."""
+    clock, warm_up = Clock(monkeypatch, seconds=1), loop.Loop.warm_up
+
+    def slow(that: loop.Loop) -> None:
+        clock.time += 1000
+        warm_up(that)
+
+    monkeypatch.setattr(loop.Loop, "warm_up", slow)
+    assert train(config("train.minutes=1")).steps == 1
+    assert train(config("train.minutes=1"), resume=True).steps == 2
+
+
 def test_two_ranks_stop_after_the_same_step_and_save_one_state(
     config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
