@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 from launch import mpirun
+from oracle import pillow
 
 from shoal.core.errors import DataError, UsageError
 from shoal.mpi.alone import Alone
@@ -176,7 +177,7 @@ def test_a_network_of_indices_takes_whole_numbers_as_they_are(tmp_path: Path) ->
 def test_pictures_are_0_to_255_and_come_in_the_order_of_their_paths(
     predicted: Any, pixels: np.ndarray, tmp_path: Path
 ) -> None:
-    image = pytest.importorskip("PIL.Image")
+    image = pillow()
     (tmp_path / "scans" / "deep").mkdir(parents=True)
     bright = np.round(pixels[:3, ..., 0] * (255 / 16)).astype(np.uint8)
     for name, one in zip(("b.png", "a.png", "deep/c.png"), bright, strict=True):
@@ -189,7 +190,7 @@ def test_pictures_are_0_to_255_and_come_in_the_order_of_their_paths(
 
 
 def test_pictures_of_another_size_or_colour_are_refused_unless_resized(predicted: Any, tmp_path: Path) -> None:
-    image = pytest.importorskip("PIL.Image")
+    image = pillow()
     image.new("RGB", (12, 10)).save(tmp_path / "scan.png")
     with pytest.raises(DataError, match=r"scan.png is 10 x 12 RGB, the network takes 8 x 8 grey") as caught:
         predicted(tmp_path / "scan.png")
