@@ -9,11 +9,13 @@ from .attention import Attention
 from .batch_norm import BatchNorm
 from .concat import Concat
 from .conv2d import Conv2d
+from .dice import Dice
 from .dropout import Dropout
+from .elementwise_loss import BCE, L1, MSE, Focal, Huber
 from .flatten import Flatten
 from .last import Last
 from .linear import Linear
-from .loss import CrossEntropy, Loss
+from .loss import CrossEntropy, KLDivergence, Loss
 from .module import Module
 from .pooling import AvgPool2d, GlobalAvgPool, MaxPool2d
 from .recurrent import GRU, LSTM, RNN
@@ -28,19 +30,26 @@ __all__ = [
     "Arena",
     "Attention",
     "AvgPool2d",
+    "BCE",
     "BatchNorm",
     "Concat",
     "Conv2d",
     "CrossEntropy",
+    "Dice",
     "Dropout",
     "Flatten",
+    "Focal",
     "GRU",
     "GlobalAvgPool",
+    "Huber",
+    "KLDivergence",
+    "L1",
     "LSTM",
     "Last",
     "Layout",
     "Linear",
     "Loss",
+    "MSE",
     "MaxPool2d",
     "Module",
     "Pop",
