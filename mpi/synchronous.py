@@ -114,6 +114,7 @@ class Synchronous:
     def feed(self, batch: np.ndarray) -> list[Report]:
         self.communicator.step = self.step
         x, target = self.fetch(self.needs(batch))
+        self.optimizer.prepare(self.replica.weights, self.slots, self.step, self.backend)
         mass = self._gradients(x, target, self.share(batch), len(batch))
         self._update(self.step)
         self.step += 1
@@ -142,6 +143,7 @@ class Synchronous:
             self._score(x, target, batch)
         for step in range(2):  # the first update may be another kernel
             self.slots = {slot: self.replica.weights.like() for slot in self.optimizer.slots}
+            self.optimizer.prepare(self.replica.weights, self.slots, step, self.backend)
             self._update(step)
         self.replica, self.slots = kept
         communicator.barrier("warm-up")
