@@ -23,8 +23,9 @@ import numpy as np
 from ..core.context import Context, alone
 from ..core.errors import UsageError
 from ..core.partition import Partition
-from ..core.shape import Shape, prod
+from ..core.shape import Shape
 from ..core.spec import Spec, State
+from ..kernels.op import Like
 from ..kernels.pool import Pool
 from ..nn.loss import CrossEntropy, Loss
 from ..nn.replica import Replica
@@ -202,7 +203,7 @@ class Synchronous:
     def _mass(self, target: Any, total: int) -> float:
         """Of the global batch; asked of the others only where it depends on what the targets are."""
         if self.loss.even:
-            return float(total * prod(target.shape[1:]))
+            return self.loss.mass(Like((total, *target.shape[1:]), target.dtype))  # reads the shape only
         mass = np.array([self.loss.mass(target)])
         self.communicator.allreduce(mass, "mass")
         return float(mass[0])

@@ -16,6 +16,8 @@ from ..mpi import agreement
 from ..mpi.communicator import Communicator
 from ..mpi.data_parallel import DataParallel
 from ..nn import models
+from ..nn.loss import Loss
+from ..nn.losses import LOSSES
 from ..nn.sequential import Sequential
 from ..optim import OPTIMIZERS, SCHEDULES, Optimizer, Warmup
 from . import config as configuration
@@ -65,6 +67,7 @@ def build(config: Config, comm: Communicator) -> Job:
         partition,
         shape=dataset.shape,
         fetch=prefetch,
+        loss=loss(config.loss),
         seed=config.train.seed,
         dtype=np.dtype(config.train.dtype),
         backend=config.train.backend,
@@ -89,6 +92,11 @@ def optimizer(optim: configuration.Optim, steps: int) -> Optimizer:
     schedule = _made(SCHEDULES[optim.schedule], given)
     given["lr"] = Warmup(schedule, optim.warmup_steps) if optim.warmup_steps else schedule
     return _made(OPTIMIZERS[optim.name], given)
+
+
+def loss(section: configuration.Loss) -> Loss:
+    """The loss with the settings it takes."""
+    return _made(LOSSES[section.name], vars(section))
 
 
 def _made(cls: type, given: dict[str, Any]) -> Any:

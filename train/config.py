@@ -126,14 +126,19 @@ class Optim:
     def __post_init__(self) -> None:
         known = choices()
         taken = known["schedule"][self.schedule] | known["name"][self.name] | USUAL.get(self.name, {})
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if item.default is None and value is None:
-                object.__setattr__(self, item.name, taken.get(item.name))
-            elif item.default is None and item.name not in taken:
-                names = ", ".join(key.name for key in fields(self) if key.name in taken)
-                problem = f"optim.{item.name} = {value} means nothing to {self.name} with the schedule {self.schedule}"
-                raise UsageError(problem, f"leave it out; they take {names}")
+        _settle(self, "optim", taken, f"{self.name} with the schedule {self.schedule}", "they take")
+
+
+def _settle(section: Any, name: str, taken: dict[str, Any], takers: str, they_take: str) -> None:
+    """Fills in what was left out; UsageError for a setting that means nothing.   taken: {setting: its default}."""
+    for item in fields(section):
+        value = getattr(section, item.name)
+        if item.default is None and value is None:
+            object.__setattr__(section, item.name, taken.get(item.name))
+        elif item.default is None and item.name not in taken:
+            names = ", ".join(key.name for key in fields(section) if key.name in taken) or "no settings"
+            problem = f"{name}.{item.name} = {value} means nothing to {takers}"
+            raise UsageError(problem, f"leave it out; {they_take} {names}")
 
 
 def choices() -> dict[str, dict[str, dict[str, Any]]]:
@@ -145,6 +150,33 @@ def choices() -> dict[str, dict[str, dict[str, Any]]]:
         key: {name: {item.name: item.default for item in fields(cls)} for name, cls in known.items()}
         for key, known in classes.items()
     }
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What training makes small; nn.losses.LOSSES has the formulas.
+
+    A setting left out becomes the default of the loss that takes it; UsageError for one that it does not take.
+    smoothing: the share of a label that is spread over all classes.   weights: one per class.   ignore: a label that does
+    not count.   pos_weight: one per output.   delta: where Huber turns from a square to a line.   gamma, alpha: of focal.
+    smooth: what Dice adds to both sides of its ratio.
+    """
+
+    name: Literal["cross-entropy", "bce", "mse", "l1", "huber", "dice", "focal"] = "cross-entropy"
+    smoothing: float | None = _at_least(0, None)
+    weights: tuple[float, ...] | None = None
+    ignore: int | None = None
+    pos_weight: tuple[float, ...] | None = None
+    delta: float | None = _at_least(0, None)
+    gamma: float | None = _at_least(0, None)
+    alpha: float | None = _at_least(0, None)
+    smooth: float | None = _at_least(0, None)
+
+    def __post_init__(self) -> None:
+        from ..nn.losses import LOSSES  # late, as in choices
+
+        taken = {item.name: item.default for item in fields(LOSSES[self.name])}  # type: ignore[arg-type]
+        _settle(self, "loss", taken, self.name, "it takes")
 
 
 @dataclass(frozen=True)
@@ -211,6 +243,7 @@ class Config:
 
     model: Model = Model()
     data: Data = Data()
+    loss: Loss = field(default_factory=Loss)
     optim: Optim = field(default_factory=Optim)
     train: Train = Train()
     parallel: Parallel = Parallel()
