@@ -23,8 +23,9 @@ import numpy as np
 from ..core.context import Context, alone
 from ..core.errors import UsageError
 from ..core.partition import Partition
-from ..core.shape import Shape, prod
+from ..core.shape import Shape
 from ..core.spec import Spec, State
+from ..kernels.op import Like
 from ..kernels.pool import Pool
 from ..nn.loss import CrossEntropy, Loss
 from ..nn.replica import Replica
@@ -144,6 +145,7 @@ class Synchronous:
             self._score(x, target, batch)
         for step in range(2):  # the first update may be another kernel
             self.slots = {slot: self.replica.weights.like() for slot in self.optimizer.slots}
+            self.optimizer.prepare(self.replica.weights, self.slots, step, self.backend)
             self._update(step)
         self.replica, self.slots = kept
         communicator.barrier("warm-up")
@@ -208,7 +210,7 @@ class Synchronous:
     def _mass(self, target: Any, total: int) -> float:
         """Of the global batch; asked of the others only where it depends on what the targets are."""
         if self.loss.even:
-            return float(total * prod(target.shape[1:]))
+            return self.loss.mass(Like((total, *target.shape[1:]), target.dtype))  # reads the shape only
         mass = np.array([self.loss.mass(target) if self.last else 0.0])
         self.communicator.allreduce(mass, "mass")
         return float(mass[0])

@@ -11,11 +11,13 @@ from .concat import Concat
 from .conv1d import Conv1d
 from .conv2d import Conv2d
 from .conv_transpose import ConvTranspose2d
+from .dice import Dice
 from .dropout import Dropout
+from .elementwise_loss import BCE, L1, MSE, Focal, Huber
 from .flatten import Flatten
 from .last import Last
 from .linear import Linear
-from .loss import CrossEntropy, Loss
+from .loss import CrossEntropy, KLDivergence, Loss
 from .module import Module
 from .pooling import AvgPool2d, GlobalAvgPool, MaxPool2d, MaxUnpool2d
 from .recurrent import GRU, LSTM, RNN
@@ -31,21 +33,31 @@ __all__ = [
     "Arena",
     "Attention",
     "AvgPool2d",
+    "BCE",
     "BatchNorm",
     "Concat",
     "Conv1d",
     "Conv2d",
     "ConvTranspose2d",
     "CrossEntropy",
+    "Dice",
     "Dropout",
     "Flatten",
     "GlobalAvgPool",
     "GRU",
+    "Focal",
+    "GRU",
+    "GlobalAvgPool",
+    "Huber",
+    "KLDivergence",
+    "L1",
+    "LSTM",
     "Last",
     "Layout",
     "Linear",
     "Loss",
     "LSTM",
+    "MSE",
     "MaxPool2d",
     "MaxUnpool2d",
     "Module",

@@ -15,11 +15,13 @@ from .concat import concat, split
 from .conv2d import conv2d
 from .conv2d_gradient import conv2d_dw, conv2d_dx
 from .copy import copy, last_step, last_step_dx
+from .dice import dice
 from .dropout import dropout
 from .elementwise import add
+from .elementwise_loss import bce_with_logits, focal, huber, l1, mse
 from .gemm import column_sum, gemm
 from .gru import gru, gru_cho, gru_cho_dx, gru_dx
-from .loss import cross_entropy
+from .loss import cross_entropy, kl_divergence
 from .lstm import lstm, lstm_dx
 from .optimizer import aggmo, look_ahead, momentum, nag, qhm, sgd, sutskever
 from .philox import fill_normal, fill_uniform, random_bits
