@@ -5,7 +5,8 @@ Before anything is built every rank knows its threads; before anything is run al
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from ..mpi.communicator import Communicator
 from ..mpi.data_parallel import DataParallel
 from ..nn import models
 from ..nn.sequential import Sequential
-from ..optim import SGD
+from ..optim import OPTIMIZERS, SCHEDULES, Optimizer, Warmup
 from . import config as configuration
 from . import run, tables
 from .config import Config
@@ -59,7 +60,7 @@ def build(config: Config, comm: Communicator) -> Job:
     prefetch = Prefetch(dataset.train.read)
     strategy = DataParallel(
         model,
-        optimizer(config.optim),
+        optimizer(config.optim, config.train.epochs * len(sampler)),
         comm,
         partition,
         shape=dataset.shape,
@@ -82,8 +83,16 @@ def facts(config: Config, dataset: Dataset) -> dict[str, str]:
     return settings | {"versions": versions, "data": dataset.digest}
 
 
-def optimizer(optim: configuration.Optim) -> SGD:
-    return SGD(optim.lr, optim.momentum, optim.dampening, optim.nesterov, weight_decay=optim.weight_decay)
+def optimizer(optim: configuration.Optim, steps: int) -> Optimizer:
+    """The update rule with its schedule over so many updates, each with the settings it takes."""
+    given = {**vars(optim), "steps": max(steps - optim.warmup_steps, 1)}
+    schedule = _made(SCHEDULES[optim.schedule], given)
+    given["lr"] = Warmup(schedule, optim.warmup_steps) if optim.warmup_steps else schedule
+    return _made(OPTIMIZERS[optim.name], given)
+
+
+def _made(cls: type, given: dict[str, Any]) -> Any:
+    return cls(**{item.name: given[item.name] for item in fields(cls)})
 
 
 def bucket_bytes(config: Config) -> int:

@@ -8,6 +8,7 @@ file in `presets/`; it states only what differs from the defaults below.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -82,16 +83,74 @@ class Data:
     noise: float = _at_least(0, 0.1)
 
 
+# Where a job needs another default than the class: PyTorch's lr 0.001 without momentum trains hardly anything.
+USUAL: dict[str, dict[str, Any]] = {"sgd": {"lr": 0.1, "momentum": 0.9}}
+
+
 @dataclass(frozen=True)
 class Optim:
-    """The update rule, in PyTorch's words; see optim.SGD."""
+    """The update rule, its learning rate over time, and the limit of the gradient's norm, in PyTorch's words.
 
-    name: Literal["sgd"] = "sgd"
-    lr: float = _at_least(0, 0.1)
-    momentum: float = _at_least(0, 0.9)
-    dampening: float = 0.0
-    nesterov: bool = False
-    weight_decay: float = _at_least(0, 0.0)
+    A setting left out becomes the default of the rule or schedule that takes it, where one does (optim.OPTIMIZERS, with sgd's
+    own here: lr 0.1, momentum 0.9; optim.SCHEDULES); UsageError for one that neither takes.
+    weight_decay applies to weights, not to biases.   clip_norm: the gradient of the whole model is scaled down to this norm
+    where it is longer, 0 = never.   warmup_steps: updates with a rate that rises to lr before the schedule begins.
+    All steps are updates; cosine, polynomial and one-cycle end with the last update of the last epoch.
+    """
+
+    name: Literal[
+        "sgd", "sutskever", "nag", "nadam", "adagrad", "rmsprop", "adam", "adamw", "qhm", "qhadam", "aggmo"
+    ] = "sgd"
+    lr: float | None = _at_least(0, None)
+    momentum: float | None = _at_least(0, None)
+    dampening: float | None = None
+    nesterov: bool | None = None
+    betas: tuple[float, ...] | None = None
+    nu: float | None = None
+    nus: tuple[float, ...] | None = None
+    alpha: float | None = None
+    eps: float | None = None
+    centered: bool | None = None
+    amsgrad: Literal["no", "torch", "reddi"] | None = None
+    lr_decay: float | None = None
+    momentum_decay: float | None = None
+    initial_accumulator_value: float | None = None
+    weight_decay: float | None = _at_least(0, None)
+    decoupled_weight_decay: bool | None = None
+    schedule: Literal["constant", "step", "cosine", "polynomial", "one-cycle"] = "constant"
+    step_size: int | None = None
+    milestones: tuple[float, ...] | None = None
+    gamma: float | None = None
+    power: float | None = None
+    floor: float | None = None
+    pct_start: float | None = None
+    div_factor: float | None = None
+    final_div_factor: float | None = None
+    warmup_steps: int = _at_least(0, 0)
+    clip_norm: float = _at_least(0, 0.0)
+
+    def __post_init__(self) -> None:
+        known = choices()
+        taken = known["schedule"][self.schedule] | known["name"][self.name] | USUAL.get(self.name, {})
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.default is None and value is None:
+                object.__setattr__(self, item.name, taken.get(item.name))
+            elif item.default is None and item.name not in taken:
+                names = ", ".join(key.name for key in fields(self) if key.name in taken)
+                problem = f"optim.{item.name} = {value} means nothing to {self.name} with the schedule {self.schedule}"
+                raise UsageError(problem, f"leave it out; they take {names}")
+
+
+def choices() -> dict[str, dict[str, dict[str, Any]]]:
+    """{"name": {rule: its settings with their defaults}, "schedule": the same of schedules}."""
+    from ..optim import OPTIMIZERS, SCHEDULES  # late: the command line loads no NumPy before a command runs
+
+    classes: dict[str, dict[str, type]] = {"name": {**OPTIMIZERS}, "schedule": SCHEDULES}
+    return {
+        key: {name: {item.name: item.default for item in fields(cls)} for name, cls in known.items()}
+        for key, known in classes.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -158,7 +217,7 @@ class Config:
 
     model: Model = Model()
     data: Data = Data()
-    optim: Optim = Optim()
+    optim: Optim = field(default_factory=Optim)
     train: Train = Train()
     parallel: Parallel = Parallel()
     checkpoint: Checkpoint = Checkpoint()
@@ -192,5 +251,19 @@ def load(name: str, overrides: list[str] | tuple[str, ...] = ()) -> Config:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} is not TOML: {error}", "--print-config shows how it is written") from error
-    config = tables.read(Config, tables.override(Config, table, overrides))
+    config = tables.read(Config, tables.override(Config, _without_replaced(table, overrides), overrides))
     return config if config.run.folder else replace(config, run=Run(str(Path("runs", file.stem))))
+
+
+def _without_replaced(table: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """The table less what it sets for a rule or schedule that an override replaces by another."""
+    optim = table.get("optim")
+    if not isinstance(optim, dict):
+        return table
+    stale: set[str] = set()
+    for leaf, known in choices().items():
+        old = optim.get(leaf, getattr(Optim, leaf))
+        new = [text for key, _, text in (one.partition("=") for one in overrides) if key == f"optim.{leaf}"]
+        if new and new[-1] != old and old in known:
+            stale |= known[old].keys() - ({"lr"} if leaf == "schedule" else set())
+    return {**table, "optim": {key: value for key, value in optim.items() if key not in stale}}

@@ -63,7 +63,8 @@ def plan(config: Config, ranks: int) -> Plan:
     model = models.build(config.model.name, dataset.shape, dataset.classes, **config.model.options)
     layout = Layout(model.specs(dataset.shape))
     itemsize = np.dtype(config.train.dtype).itemsize
-    arenas = (2 + len(optimizer(config.optim).slots)) * layout.size * itemsize
+    slots = optimizer(config.optim, config.train.epochs * len(sampler)).slots
+    arenas = (2 + len(slots)) * layout.size * itemsize
     blocks = _blocks(model, dataset.shape)
     per_sample = (prod(dataset.shape) + 2 * sum(prod(block.shape) for block in blocks)) * itemsize
     pieces = [bucket.stop - bucket.start for bucket in cut(layout, bucket_bytes(config) // itemsize)]

@@ -89,7 +89,7 @@ MISTAKES = {
     ),
     "train.batch=0": ("train.batch = 0 must be at least 1", "the default is 64"),
     "train.batch=-64": ("train.batch = -64 must be at least 1", "the default is 64"),
-    "optim.lr=nan": ("optim.lr = nan must be at least 0", "the default is 0.1"),
+    "optim.lr=nan": ("optim.lr = nan must be at least 0", "leave it out for the default"),
     "model.option.width=3": ("model.option.width is not a key of the configuration", 'did you mean "model.options"?'),
     "model.options=3": (
         "model.options = 3 is not a table of plain values",
