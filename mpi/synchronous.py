@@ -145,7 +145,7 @@ class Synchronous:
             self._score(x, target, batch)
         for step in range(2):  # the first update may be another kernel
             self.slots = {slot: self.replica.weights.like() for slot in self.optimizer.slots}
-            self.optimizer.prepare(self.replica.weights, self.slots, step, self.backend)
+            self._prepare()
             self._update(step)
         self.replica, self.slots = kept
         communicator.barrier("warm-up")

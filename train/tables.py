@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import fields, is_dataclass
-from types import NoneType, UnionType
+from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from ..core.errors import UsageError
@@ -36,7 +36,7 @@ def keys(cls: type, prefix: str = "") -> dict[str, Any]:
 def _hints(cls: type) -> dict[str, Any]:
     """{field: type}; a field that may be None is left out or has the other type."""
     return {
-        name: next(one for one in get_args(hint) if one is not NoneType) if get_origin(hint) is UnionType else hint
+        name: next(one for one in get_args(hint) if one is not NoneType) if NoneType in get_args(hint) else hint
         for name, hint in get_type_hints(cls).items()
     }
 

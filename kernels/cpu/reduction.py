@@ -1,4 +1,8 @@
-"""Sums whose order is part of the result: rank by rank, so one piece at a time stays in the first-level cache."""
+"""Sums whose order is part of the result.
+
+Rank by rank: one piece at a time, so that its sums stay in the first-level cache. Over all elements: LANES running sums a
+piece, which the compiler can turn into vectors without another order, then the sums of all pieces one by one.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,11 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
+from .brgemm import empty
 from .compile import kernel
 
 PIECE = 1 << 11  # elements: 8 or 16 KiB of sums
+LONG, LANES = 1 << 14, 64  # elements of a piece and its running sums, where all elements are added
 
 
 def ordered_sum(parts: np.ndarray, *, out: np.ndarray, pool: Any) -> None:
@@ -36,3 +42,33 @@ def _copy(x, y):
 def _add(x, y):
     for i in range(y.size):
         y[i] += x[i]
+
+
+def sum_of_squares(x: np.ndarray, *, out: np.ndarray, pool: Any) -> None:
+    lanes = empty(pool, (-(-x.size // LONG), LANES), np.float64)
+    _squares(x, lanes, out, work=x.nbytes)
+
+
+@kernel
+def _squares(x, lanes, y):
+    for piece in prange(lanes.shape[0]):
+        at = np.int64(piece) * LONG
+        _squares_of_a_piece(x[at : at + LONG], lanes[piece])
+    y[0] = 0
+    for piece in range(lanes.shape[0]):
+        for lane in range(LANES):
+            y[0] += lanes[piece, lane]
+
+
+@njit
+def _squares_of_a_piece(x, sums):
+    sums[:] = 0
+    for at in range(0, x.size, LANES):
+        _add_squares(x[at : at + LANES], sums)
+
+
+@njit
+def _add_squares(x, sums):
+    for i in range(x.size):
+        value = np.float64(x[i])
+        sums[i] += value * value

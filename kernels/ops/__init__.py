@@ -27,6 +27,6 @@ from .optimizer import aggmo, look_ahead, momentum, nag, qhm, sgd, sutskever
 from .philox import fill_normal, fill_uniform, random_bits
 from .pooling import avg_pool2d, avg_pool2d_dx, max_pool2d, max_pool2d_dx, max_unpool2d_dx
 from .recurrent import recurrent_dw, rnn, rnn_dx
-from .reduction import ordered_sum
+from .reduction import ordered_sum, sum_of_squares
 from .relu6 import relu6, relu6_dx
 from .upsampling import upsample2d, upsample2d_dx

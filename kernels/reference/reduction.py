@@ -10,3 +10,7 @@ def ordered_sum(parts: np.ndarray) -> np.ndarray:
     for part in parts[1:]:
         y = y + part  # one rounding per rank, in rank order
     return y
+
+
+def sum_of_squares(x: np.ndarray) -> np.ndarray:
+    return np.sum(x.astype(np.float64) ** 2, keepdims=True)
