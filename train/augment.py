@@ -15,7 +15,7 @@ it moves with crop and flip, and is what cutout and noise have not touched: the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,16 +39,19 @@ def augmented(split: Split, data: Data, seed: int, epoch: int) -> Split:
 
 def check(data: Data, shape: Shape) -> None:
     """UsageError where samples of this shape cannot be changed so, or a number is given without its kind."""
-    defaults = {item.name: item.default for item in fields(Data)}
     for kind, number in NUMBER.items():
-        if getattr(data, number) != defaults[number] and kind not in data.augment:
-            raise UsageError(f'data.{number} without "{kind}" in data.augment', f"data.augment={','.join((*data.augment, kind))}")
+        if kind not in data.augment and getattr(data, number) != getattr(Data, number):
+            cure = f"data.augment={','.join((*data.augment, kind))}"
+            raise UsageError(f'data.{number} without "{kind}" in data.augment', cure)
     for kind in data.augment:
-        if kind != "noise" and len(shape) != 3:
-            raise UsageError(f'data.augment: "{kind}" needs samples (H, W, C), these are {shape}', 'only "noise" takes any shape')
-        if getattr(data, NUMBER.get(kind, ""), 0) > min(shape[:2]) and kind != "noise":
-            number = f"data.{NUMBER[kind]} = {getattr(data, NUMBER[kind])}"
-            raise UsageError(f"{number} is larger than samples of {shape}", f"give at most {min(shape[:2])}")
+        if kind == "noise":
+            continue
+        if len(shape) != 3:
+            problem = f'data.augment: "{kind}" needs samples (H, W, C), these are {shape}'
+            raise UsageError(problem, 'only "noise" takes any shape')
+        if kind in NUMBER and getattr(data, NUMBER[kind]) > min(shape[:2]):
+            problem = f"data.{NUMBER[kind]} = {getattr(data, NUMBER[kind])} is larger than samples of {shape}"
+            raise UsageError(problem, f"give at most {min(shape[:2])}")
 
 
 @dataclass(frozen=True)

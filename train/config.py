@@ -45,7 +45,8 @@ class Data:
 
     source: one of train.data.SOURCES.   path: a file or folder.   target: "label", or "input" for autoencoders.
     test_fraction: of a source without a test part of its own.
-    shape: of one sample.   white, mean, deviation: x = (value / white - mean) / deviation, the last two for each channel.
+    size: (H, W) that pictures are resized to.   shape: of one sample.
+    white, mean, deviation: x = (value / white - mean) / deviation, the last two for each channel.
     classes, labels, vocabulary: their number, their names, the characters of a text.
     What is left open from shape to vocabulary is found in the training part and recorded in the run's configuration.
     names: arrays of an NPZ or HDF5 file.   length, stride: of the windows of a text or a series, 0 = the source's own.
@@ -60,6 +61,7 @@ class Data:
     path: str = ""
     target: Literal["label", "input"] = "label"
     test_fraction: float = _at_least(0, 0.2)
+    size: tuple[int, ...] = ()
     shape: tuple[int, ...] = ()
     white: float = _at_least(0, 0.0)
     mean: tuple[float, ...] = ()

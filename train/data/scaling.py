@@ -44,7 +44,7 @@ def scale_of(data: Data, channels: int) -> Scale:
             problem = f"data.{key_} has {len(numbers)} numbers, samples have {channels} channels"
             raise UsageError(problem, f"give 1 or {channels} numbers")
     if not all(deviation > 0 for deviation in data.deviation):
-        raise UsageError(f"data.deviation = {list(data.deviation)} must be above 0")
+        raise UsageError(f"data.deviation = {list(data.deviation)} must be above 0", "leave it out, and it is measured")
     mean, deviation = np.array(data.mean), np.array(data.deviation)
     return Scale(1 / (data.white * deviation), -mean / deviation)
 

@@ -57,7 +57,7 @@ def open_series(data: Data, dtype: np.dtype) -> Dataset:
 def _read(path: Path, delimiter: str) -> tuple[list[str], list[list[str]]]:
     """Names of the columns, and the fields of each line."""
     if len(delimiter) != 1:
-        raise UsageError(f"data.delimiter = {delimiter!r} is not one character")
+        raise UsageError(f"data.delimiter = {delimiter!r} is not one character", "data.delimiter=;")
     try:
         with path.open(encoding="utf-8", newline="") as file:
             lines = [line for line in csv.reader(file, delimiter=delimiter) if line]

@@ -38,7 +38,7 @@ def open_synthetic(data: Data, dtype: np.dtype) -> Dataset:
         raise UsageError('data.length has no meaning with data.kind = "classes"', "data.shape is that of a sample")
     data = filled(data, shape=(28, 28, 1), white=1.0, mean=(0.0,), deviation=(1.0,))
     if min(data.shape) < 1:
-        raise UsageError(f"data.shape = {list(data.shape)} must be at least 1 everywhere")
+        raise UsageError(f"data.shape = {list(data.shape)} must be at least 1 everywhere", "data.shape=28,28,1")
     x, y = Patterns(data.samples, data.shape, data.classes), np.arange(data.samples) % data.classes
     digest = f"classes {data.samples} {data.shape} {data.classes}"
     return assemble("synthetic", data, dtype, digest, *(Part(x, y, which) for which in rows))

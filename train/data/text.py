@@ -75,7 +75,8 @@ def _characters(path: Path) -> tuple[np.ndarray, list[int]]:
 def _numbers(path: Path, vocabulary: str, found: list[int]) -> np.ndarray:
     """(largest code + 1,) int64: the number of each character of the vocabulary."""
     if len(set(vocabulary)) != len(vocabulary):
-        raise UsageError(f"data.vocabulary names {len(vocabulary) - len(set(vocabulary))} characters twice")
+        problem = f"data.vocabulary names {len(vocabulary) - len(set(vocabulary))} characters twice"
+        raise UsageError(problem, "name each once, or leave it out")
     if unknown := set(map(chr, found)) - set(vocabulary):
         raise DataError(
             f"{path}: {len(unknown)} of its {len(found)} characters are not in data.vocabulary: {''.join(sorted(unknown))[:20]!r}",
