@@ -7,8 +7,8 @@
     cutout   zeros in a square of side `cutout` around any pixel    DeVries, Taylor 2017 (1708.04552)
     noise    + noise * n, n normal, for every value
 
-Random bits are Philox's at key (seed, "augment", kind), counter (step = epoch, sample), so that any rank count, share or
-order of reading gives the same pixels, and a resumed run those of the run that was cut. A split does not know the
+Random bits are Philox's at key (seed, "augment", kind), counter (step = epoch, sample), so that any rank count, share
+or order of reading gives the same pixels, and a resumed run those of the run that was cut. A split does not know the
 epoch; whoever announces an epoch's batches does, and asks for the split of that epoch. Where the target is the input,
 it moves with crop and flip, and is what cutout and noise have not touched: the network learns to undo them.
 """
@@ -108,7 +108,7 @@ def flip(x: np.ndarray, bits: np.ndarray) -> np.ndarray:
 
 
 def cut_out(x: np.ndarray, bits: np.ndarray, side: int) -> None:
-    """x[i, a : a + side, b : b + side] = 0, so placed that its middle may be any pixel.   x: (N, H, W, C)   bits: (N, 2)"""
+    """x[i, a : a + side, b : b + side] = 0, its middle at any pixel.   x: (N, H, W, C)   bits: (N, 2)"""
     for i in range(len(x)):
         square = []
         for word, n in zip(bits[i], x.shape[1:3], strict=True):

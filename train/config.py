@@ -18,6 +18,7 @@ from . import tables
 PRESETS = Path(__file__).with_name("presets")
 
 
+Source = Literal["digits", "fashion", "idx", "cifar10", "npz", "hdf5", "images", "text", "series", "synthetic"]
 Figure = Literal["accuracy", "top5", "f1", "auc", "perplexity", "confusion"]  # what train.metrics can say
 
 
@@ -55,9 +56,7 @@ class Data:
     augment: changes to training samples, with their numbers: pixels of padding, side of the hole, deviation of the noise.
     """
 
-    source: Literal[
-        "digits", "fashion", "idx", "cifar10", "npz", "hdf5", "images", "text", "series", "synthetic"
-    ] = "digits"
+    source: Source = "digits"
     path: str = ""
     target: Literal["label", "input"] = "label"
     test_fraction: float = _at_least(0, 0.2)

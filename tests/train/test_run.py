@@ -112,6 +112,11 @@ def test_a_run_cut_anywhere_and_resumed_ends_in_the_same_bits(
     assert weights(tmp_path / "run") == weights(tmp_path / "whole")
 
 
+def test_synthetic_samples_are_learnt(config: Any) -> None:
+    source = ["data.source=synthetic", "data.path=", "data.shape=8,8,1", "data.classes=4", "data.samples=100"]
+    assert train(config(*source, "train.epochs=5")).accuracy > 0.8
+
+
 AUGMENTED = ["data.augment=crop,flip,noise", "data.pad=1", "train.dtype=float64"]
 
 

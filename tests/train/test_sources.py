@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from shoal.core.errors import DataError, UsageError
 from shoal.core.partition import Partition
-from shoal.train.config import Data, load
+from shoal.train import tables
+from shoal.train.config import Config, Data, load
 from shoal.train.data import SOURCES, Dataset, Split, open_dataset
 
 Writer = Callable[[Path], Data]
@@ -89,10 +90,11 @@ def test_what_is_said_of_targets_is_so(opened: dict[str, Dataset]) -> None:
         assert not dataset.classes or (target.min() >= 0 and target.max() < dataset.classes)
 
 
-def test_the_complete_configuration_opens_the_same_and_stays_as_it_is(data: Data) -> None:
+def test_the_complete_configuration_opens_the_same_and_stays_as_it_is(data: Data, tmp_path: Path) -> None:
     """So a checkpoint's configuration is enough for an evaluation."""
     dataset = open_dataset(data)
-    again = open_dataset(dataset.config)
+    (tmp_path / "run.toml").write_text(tables.write(replace(Config(), data=dataset.config)), encoding="utf-8")
+    again = open_dataset(load(str(tmp_path / "run.toml")).data)
     assert (again.config, again.digest, again.classes) == (dataset.config, dataset.digest, dataset.classes)
     assert same(whole(again.test), whole(dataset.test))
 

@@ -109,6 +109,7 @@ WRONG: dict[str, tuple[Callable[[Path], Data], type, list[str]]] = {
     "series empty": (lambda f: csv(f, ""), DataError, ["a.csv is empty"]),
     "series column": (lambda f: csv(f, TEN, columns=("0", "x")), UsageError, ["no column 'x'"]),
     "series foretold": (lambda f: csv(f, TEN, columns=("0",), predict=("1",)), UsageError, ["column 1", "none of data.columns"]),
+    "series targets": (lambda f: csv(f, TEN, label="1", predict=("0",)), UsageError, ["each name a target"]),
     "series short": (lambda f: replace(csv(f, TEN), length=9), DataError, ["8 steps holds no window of 9"]),
     "series new label": (lambda f: csv(f, TEN.replace("9,9", "9,x"), label="1", columns=("0",)), DataError, ["'8', 'x'"]),
     "synthetic shape": (lambda f: Data("synthetic", shape=(4, 0)), UsageError, ["[4, 0] must be at least 1"]),

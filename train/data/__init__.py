@@ -1,6 +1,6 @@
 """Data sets by name: a table of sources, and the one function that opens what the configuration names.
 
-    source      needs            read                              takes, besides target, white, mean, deviation, augment
+    source      needs            read                              takes, besides target, mean, ..., augment, ...
     digits      nothing          whole, 100 KB                     classes
     fashion     a folder of IDX  memory map; whole if packed       path, shape, classes
     idx         likewise         likewise                          likewise
@@ -9,7 +9,7 @@
     hdf5        a file           by ranges                         likewise
     images      folders          a file a sample                   path, test_fraction, size, shape, classes, labels
     text        a file           memory map if ASCII               path, test_fraction, length, stride, vocabulary
-    series      a file           whole                             path, test_fraction, length, stride, columns, predict, ...
+    series      a file           whole                             path, test_fraction, length, stride, columns, ...
     synthetic   nothing          drawn by index                    kind, samples, shape, classes, length, test_fraction
 
 A setting that a source does not take is an error, not a remark: it would be believed to have an effect. To add a source

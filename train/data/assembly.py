@@ -39,7 +39,8 @@ def assemble(name: str, data: Data, dtype: np.dtype, digest: str, train: Part, t
     if train.y is not None and train.y.dtype.kind in "iub":
         classes = data.classes or _classes(name, train)
         if len(data.labels) not in (0, classes):
-            raise UsageError(f"data.labels names {len(data.labels)} classes, {name} has {classes}", "name them all, or none")
+            problem = f"data.labels names {len(data.labels)} classes, {name} has {classes}"
+            raise UsageError(problem, "name them all, or none")
         data = filled(data, classes=classes)
         for part in (train, test):
             if isinstance(part.y, np.ndarray) and not isinstance(part.y, np.memmap):

@@ -3,8 +3,8 @@
     FOLDER/train/CLASS/*.png  FOLDER/test/CLASS/*.png          or FOLDER/CLASS/*.png, divided by data.test_fraction
 
 Classes are numbered in the order of their names. Pictures have one channel or three, as the first one has or data.shape
-says, and one size: they are never resized in silence, because one of another size is more often a mistake than not. With
-data.size=[H,W] all are resized (bilinear). A picture's size is checked when it is read.
+says, and one size: they are never resized in silence, because one of another size is more often a mistake than not.
+With data.size=[H,W] all are resized (bilinear). A picture's size is checked when it is read.
 """
 
 from __future__ import annotations
@@ -57,8 +57,9 @@ class Pictures:
         for i, index in enumerate(indices):
             made = decode(self.paths[index], self.shape[3], self.shape[1:3] if self.resize else ())
             if made.shape != self.shape[1:]:
-                problem = f"{self.paths[index]} is {made.shape[0]} x {made.shape[1]} pixels, others are {self.shape[1]} x {self.shape[2]}"
-                raise DataError(problem, f"make all of one size, or resize them: data.size={self.shape[1]},{self.shape[2]}")
+                (h, w), (others_h, others_w) = made.shape[:2], self.shape[1:3]
+                problem = f"{self.paths[index]} is {h} x {w} pixels, others are {others_h} x {others_w}"
+                raise DataError(problem, f"make all of one size, or resize them: data.size={others_h},{others_w}")
             found[i] = made
         return found
 
@@ -106,7 +107,8 @@ def _classes(root: Path) -> tuple[str, ...]:
     try:
         return tuple(sorted(path.name for path in root.iterdir() if path.is_dir()))
     except OSError as error:
-        raise DataError(f"{root} cannot be read: {error.strerror}", "data.path=FOLDER with a folder for each class") from error
+        cure = "data.path=FOLDER with a folder for each class"
+        raise DataError(f"{root} cannot be read: {error.strerror}", cure) from error
 
 
 def _files(root: Path, classes: tuple[str, ...]) -> tuple[list[Path], np.ndarray]:
@@ -120,5 +122,6 @@ def _files(root: Path, classes: tuple[str, ...]) -> tuple[list[Path], np.ndarray
     paths = [sorted(p for p in (root / name).glob("*") if p.suffix.lower() in ENDINGS) for name in classes]
     for name, inside in zip(classes, paths, strict=True):
         if not inside and name in found:
-            raise DataError(f"{root / name} holds no picture", f"remove it, or put {', '.join(sorted(ENDINGS))} files there")
+            cure = f"remove it, or put {', '.join(sorted(ENDINGS))} files there"
+            raise DataError(f"{root / name} holds no picture", cure)
     return [path for inside in paths for path in inside], np.repeat(np.arange(len(classes)), [*map(len, paths)])

@@ -48,9 +48,11 @@ def _tokens(data: Data, dtype: np.dtype, rows: tuple[np.ndarray, np.ndarray]) ->
     data = filled(data, length=64)
     for setting in ("shape", "white", "mean", "deviation", "augment"):
         if getattr(data, setting):
-            raise UsageError(f'data.{setting} has no meaning with data.kind = "tokens"', "data.length, classes and samples have")
+            problem = f'data.{setting} has no meaning with data.kind = "tokens"'
+            raise UsageError(problem, "data.length, classes and samples have")
     if data.target == "input":
-        raise UsageError('data.target = "input" has no meaning with data.kind = "tokens": indices are no target of values')
+        problem = 'data.target = "input" has no meaning with data.kind = "tokens"'
+        raise UsageError(problem, "indices are no values to be rebuilt; leave it out")
     x, y = (Tokens(data.samples, data.length, data.classes, shift) for shift in (0, 1))
     shape, digest = (data.length,), f"tokens {data.samples} {data.length} {data.classes}"
     splits = [Stored("synthetic", x, y, shape, data.classes, None, dtype, which) for which in rows]
@@ -94,7 +96,8 @@ class Tokens:
 
 
 def _bits(purpose: str, samples: np.ndarray, elements: int) -> np.ndarray:
-    return ops.random_bits(np.ascontiguousarray(samples, np.int64), key(0, f"synthetic {purpose}"), 0, elements, backend="reference")
+    samples, stream = np.ascontiguousarray(samples, np.int64), key(0, f"synthetic {purpose}")
+    return ops.random_bits(samples, stream, 0, elements, backend="reference")
 
 
 def _uniform(purpose: str, samples: np.ndarray, elements: int) -> np.ndarray:
