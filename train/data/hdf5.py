@@ -1,8 +1,8 @@
 """HDF5: rows are read by ranges, in the file's order, and put into the order that was asked for.
 
-A list of scattered rows is slow in HDF5 and must be sorted and free of repeats. So rows are sorted, neighbours and the
-rows of one chunk are read as one range (a chunk is unpacked as a whole anyway), and everything is put back in its
-place. The file is read only and not locked: every rank reads it.
+HDF5 takes a list of rows only sorted and free of repeats, and is slow with one where data lie in chunks. So rows are
+sorted, neighbours and the rows of one chunk are read as one range (a chunk is unpacked as a whole anyway), and
+everything is put back in its place. The file is read only and not locked: every rank reads it.
 """
 
 from __future__ import annotations
