@@ -19,6 +19,7 @@ from . import tables
 PRESETS = Path(__file__).with_name("presets")
 
 
+Source = Literal["digits", "fashion", "idx", "cifar10", "npz", "hdf5", "images", "text", "series", "synthetic"]
 Figure = Literal["accuracy", "top5", "f1", "auc", "perplexity", "confusion"]  # what train.metrics can say
 
 
@@ -46,7 +47,8 @@ class Data:
 
     source: one of train.data.SOURCES.   path: a file or folder.   target: "label", or "input" for autoencoders.
     test_fraction: of a source without a test part of its own.
-    shape: of one sample.   white, mean, deviation: x = (value / white - mean) / deviation, the last two for each channel.
+    size: (H, W) that pictures are resized to.   shape: of one sample.
+    white, mean, deviation: x = (value / white - mean) / deviation, the last two for each channel.
     classes, labels, vocabulary: their number, their names, the characters of a text.
     What is left open from shape to vocabulary is found in the training part and recorded in the run's configuration.
     names: arrays of an NPZ or HDF5 file.   length, stride: of the windows of a text or a series, 0 = the source's own.
@@ -55,12 +57,11 @@ class Data:
     augment: changes to training samples, with their numbers: pixels of padding, side of the hole, deviation of the noise.
     """
 
-    source: Literal[
-        "digits", "fashion", "idx", "cifar10", "npz", "hdf5", "images", "text", "series", "synthetic"
-    ] = "digits"
+    source: Source = "digits"
     path: str = ""
     target: Literal["label", "input"] = "label"
     test_fraction: float = _at_least(0, 0.2)
+    size: tuple[int, ...] = ()
     shape: tuple[int, ...] = ()
     white: float = _at_least(0, 0.0)
     mean: tuple[float, ...] = ()

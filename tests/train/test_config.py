@@ -26,7 +26,7 @@ from shoal.optim import (
 from shoal.train import config as configuration
 from shoal.train import tables
 from shoal.train.build import optimizer
-from shoal.train.config import Config, load, presets
+from shoal.train.config import Config, Data, load, presets
 
 
 def test_a_preset_is_the_defaults_and_what_it_says() -> None:
@@ -75,6 +75,12 @@ def test_the_options_of_a_model_are_a_free_table_of_plain_values(tmp_path: Path)
     assert load(str(file)) == config
     assert load("digits-cnn", ["model.options={ width = 3 }"]).model.options == {"width": 3}
     assert load("digits-cnn").model.options == {}
+
+
+def test_any_character_of_a_text_survives_the_file(tmp_path: Path) -> None:
+    file, characters = tmp_path / "mine.toml", "\0\t\n\r \"'\\#\x7f\x85é\u2028日\U0001f600"
+    file.write_text(tables.write(replace(Config(), data=Data("text", vocabulary=characters))), encoding="utf-8")
+    assert load(str(file)).data.vocabulary == characters
 
 
 def test_a_file_runs_under_its_own_name(tmp_path: Path) -> None:
