@@ -3,7 +3,7 @@
     from shoal.nn import Sequential, Conv2d, Linear, Arena, Layout
 """
 
-from .activation import ReLU
+from .activation import GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
 from .arena import Arena, Layout
 from .batch_norm import BatchNorm
 from .conv2d import Conv2d
@@ -23,7 +23,9 @@ __all__ = [
     "CrossEntropy",
     "Dropout",
     "Flatten",
+    "GELU",
     "Layout",
+    "LeakyReLU",
     "Linear",
     "Loss",
     "MaxPool2d",
@@ -31,4 +33,8 @@ __all__ = [
     "ReLU",
     "Replica",
     "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softplus",
+    "Tanh",
 ]

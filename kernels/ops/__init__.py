@@ -7,11 +7,29 @@ belong to. `accumulate=True` adds into `out` (how gradients are collected).
     ops/<file>.py        what an op is                  reference/<file>.py, cpu/<file>.py        how it is computed
 """
 
-from .activation import relu, relu_dx
+from .activation import (
+    gelu,
+    gelu_dx,
+    gelu_tanh,
+    gelu_tanh_dx,
+    leaky_relu,
+    leaky_relu_dx,
+    relu,
+    relu_dx,
+    sigmoid,
+    sigmoid_dx,
+    silu,
+    silu_dx,
+    softplus,
+    softplus_dx,
+    tanh,
+    tanh_dx,
+)
 from .batch_norm import batch_norm, batch_norm_dx, batch_norm_sums, column_moments
 from .conv2d import conv2d
 from .conv2d_gradient import conv2d_dw, conv2d_dx
 from .dropout import dropout
+from .elementwise import add, multiply, scaled
 from .gemm import column_sum, gemm
 from .loss import cross_entropy
 from .optimizer import momentum, sgd
