@@ -3,7 +3,7 @@
     from shoal.nn import Sequential, Conv2d, Linear, Arena, Layout
 """
 
-from .activation import ReLU
+from .activation import GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
 from .arena import Arena, Layout
 from .attention import Attention
 from .batch_norm import BatchNorm
@@ -43,15 +43,17 @@ __all__ = [
     "Dice",
     "Dropout",
     "Flatten",
-    "GlobalAvgPool",
-    "GRU",
     "Focal",
+    "GELU",
+    "GRU",
+    "GlobalAvgPool",
     "Huber",
     "KLDivergence",
     "L1",
     "LSTM",
     "Last",
     "Layout",
+    "LeakyReLU",
     "Linear",
     "Loss",
     "MSE",
@@ -59,13 +61,17 @@ __all__ = [
     "MaxUnpool2d",
     "Module",
     "Pop",
+    "RNN",
     "ReLU",
     "ReLU6",
     "Replica",
     "Reshape",
     "Residual",
-    "RNN",
     "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softplus",
     "Stash",
+    "Tanh",
     "Upsample2d",
 ]

@@ -7,7 +7,24 @@ belong to. `accumulate=True` adds into `out` (how gradients are collected).
     ops/<file>.py        what an op is                  reference/<file>.py, cpu/<file>.py        how it is computed
 """
 
-from .activation import relu, relu_dx
+from .activation import (
+    gelu,
+    gelu_dx,
+    gelu_tanh,
+    gelu_tanh_dx,
+    leaky_relu,
+    leaky_relu_dx,
+    relu,
+    relu_dx,
+    sigmoid,
+    sigmoid_dx,
+    silu,
+    silu_dx,
+    softplus,
+    softplus_dx,
+    tanh,
+    tanh_dx,
+)
 from .adaptive import adagrad, adam, mixed_adam, rmsprop
 from .attention import attention, attention_dx
 from .batch_norm import batch_norm, batch_norm_dx, batch_norm_sums, column_moments
@@ -17,7 +34,7 @@ from .conv2d_gradient import conv2d_dw, conv2d_dx
 from .copy import copy, last_step, last_step_dx
 from .dice import dice
 from .dropout import dropout
-from .elementwise import add
+from .elementwise import add, multiply, scaled
 from .elementwise_loss import bce_with_logits, focal, huber, l1, mse
 from .gemm import column_sum, gemm
 from .gru import gru, gru_cho, gru_cho_dx, gru_dx
