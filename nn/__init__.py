@@ -10,6 +10,7 @@ from .batch_norm import BatchNorm
 from .concat import Concat
 from .conv1d import Conv1d
 from .conv2d import Conv2d
+from .conv3d import Conv3d
 from .conv_transpose import ConvTranspose2d
 from .dice import Dice
 from .dropout import Dropout
@@ -38,6 +39,7 @@ __all__ = [
     "Concat",
     "Conv1d",
     "Conv2d",
+    "Conv3d",
     "ConvTranspose2d",
     "CrossEntropy",
     "Dice",

@@ -31,6 +31,7 @@ from .batch_norm import batch_norm, batch_norm_dx, batch_norm_sums, column_momen
 from .concat import concat, split
 from .conv2d import conv2d
 from .conv2d_gradient import conv2d_dw, conv2d_dx
+from .conv3d import conv3d, conv3d_dw, conv3d_dx
 from .copy import copy, last_step, last_step_dx
 from .dice import dice
 from .dropout import dropout
