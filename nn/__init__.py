@@ -3,7 +3,7 @@
     from shoal.nn import Sequential, Conv2d, Linear, Arena, Layout
 """
 
-from .activation import ReLU
+from .activation import GELU, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Softplus, Tanh
 from .arena import Arena, Layout
 from .attention import Attention
 from .batch_norm import BatchNorm
@@ -19,7 +19,6 @@ from .loss import CrossEntropy, Loss
 from .module import Module
 from .pooling import AvgPool2d, GlobalAvgPool, MaxPool2d, MaxUnpool2d
 from .recurrent import GRU, LSTM, RNN
-from .relu6 import ReLU6
 from .replica import Replica
 from .reshape import Reshape
 from .residual import Residual
@@ -39,10 +38,12 @@ __all__ = [
     "CrossEntropy",
     "Dropout",
     "Flatten",
+    "GELU",
     "GlobalAvgPool",
     "GRU",
     "Last",
     "Layout",
+    "LeakyReLU",
     "Linear",
     "Loss",
     "LSTM",
@@ -57,6 +58,10 @@ __all__ = [
     "Residual",
     "RNN",
     "Sequential",
+    "Sigmoid",
+    "SiLU",
+    "Softplus",
     "Stash",
+    "Tanh",
     "Upsample2d",
 ]

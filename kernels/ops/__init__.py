@@ -7,7 +7,26 @@ belong to. `accumulate=True` adds into `out` (how gradients are collected).
     ops/<file>.py        what an op is                  reference/<file>.py, cpu/<file>.py        how it is computed
 """
 
-from .activation import relu, relu_dx
+from .activation import (
+    gelu,
+    gelu_dx,
+    gelu_tanh,
+    gelu_tanh_dx,
+    leaky_relu,
+    leaky_relu_dx,
+    relu,
+    relu6,
+    relu6_dx,
+    relu_dx,
+    sigmoid,
+    sigmoid_dx,
+    silu,
+    silu_dx,
+    softplus,
+    softplus_dx,
+    tanh,
+    tanh_dx,
+)
 from .adaptive import adagrad, adam, mixed_adam, rmsprop
 from .attention import attention, attention_dx
 from .batch_norm import batch_norm, batch_norm_dx, batch_norm_sums, column_moments
@@ -16,7 +35,7 @@ from .conv2d import conv2d
 from .conv2d_gradient import conv2d_dw, conv2d_dx
 from .copy import copy, last_step, last_step_dx
 from .dropout import dropout
-from .elementwise import add
+from .elementwise import add, multiply, scaled
 from .gemm import column_sum, gemm
 from .gru import gru, gru_cho, gru_cho_dx, gru_dx
 from .loss import cross_entropy
@@ -26,5 +45,4 @@ from .philox import fill_normal, fill_uniform, random_bits
 from .pooling import avg_pool2d, avg_pool2d_dx, max_pool2d, max_pool2d_dx, max_unpool2d_dx
 from .recurrent import recurrent_dw, rnn, rnn_dx
 from .reduction import ordered_sum
-from .relu6 import relu6, relu6_dx
 from .upsampling import upsample2d, upsample2d_dx

@@ -1,4 +1,4 @@
-"""Arithmetic element by element."""
+"""Arithmetic of arrays of one shape; nothing is broadcast, so a shape that does not fit is an error and not a bigger result."""
 
 from __future__ import annotations
 
@@ -11,6 +11,19 @@ from .rule import need
 
 @op(flops=lambda a, b: prod(a.shape))
 def add(a: Any, b: Any) -> tuple[Like, ...]:
-    """y = a + b, shapes equal. out may be a or b itself."""
+    """y = a + b, element by element. out may be a or b."""
     need(a.shape == b.shape, lambda: f"add: a {a.shape}, b {b.shape}")
     return (Like(a.shape, a.dtype),)
+
+
+@op(flops=lambda a, b: prod(a.shape))
+def multiply(a: Any, b: Any) -> tuple[Like, ...]:
+    """y = a * b, element by element. out may be a or b."""
+    need(a.shape == b.shape, lambda: f"multiply: a {a.shape}, b {b.shape}")
+    return (Like(a.shape, a.dtype),)
+
+
+@op(flops=lambda x, s: prod(x.shape))
+def scaled(x: Any, *, s: float) -> tuple[Like, ...]:
+    """y = s * x, with s in x's precision. out may be x."""
+    return (Like(x.shape, x.dtype),)

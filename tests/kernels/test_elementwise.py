@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import torch as oracle
 
+from shoal.core.errors import UsageError
 from shoal.core.shape import Window
 from shoal.kernels import ops
 from shoal.kernels.cpu import compile, threads
@@ -68,6 +69,25 @@ def test_relu_equals_torch():
     ty.backward(torch.tensor(dy))
     np.testing.assert_array_equal(ops.relu(x), ty.detach().numpy())
     np.testing.assert_array_equal(ops.relu_dx(dy, ops.relu(x)), tx.grad.numpy())
+
+
+# ---------------------------------------------------------------------------------------------------- arithmetic
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_arithmetic_equals_its_definition(dtype):
+    for shape in SHAPES:
+        a, b = normal(0, shape, dtype), normal(1, shape, dtype)
+        for op in (ops.add, ops.multiply):
+            np.testing.assert_array_equal(op(a, b), op.reference(a, b))
+        np.testing.assert_array_equal(ops.scaled(a, s=0.1), ops.scaled.reference(a, s=0.1))
+        assert ops.add(a, b, out=a) is a
+
+
+@pytest.mark.parametrize("op", [ops.add, ops.multiply])
+def test_nothing_is_broadcast(op):
+    with pytest.raises(UsageError, match=r"a \(2, 3\), b \(3,\)"):
+        op(np.ones((2, 3)), np.ones(3))
 
 
 # ---------------------------------------------------------------------------------------------------- dropout
@@ -139,6 +159,8 @@ PER_SAMPLE = {
     "random_bits": lambda x, n: ops.random_bits(n, KEY, 1, 1001),
     "max_pool2d": lambda x, n: ops.max_pool2d(x, Window.of(3, 2, 1)),
     "max_pool2d_dx": lambda x, n: ops.max_pool2d_dx(*ops.max_pool2d(x, Window.of(3, 1, 1)), x.shape[1:3]),
+    "add": lambda x, n: ops.add(x, np.ascontiguousarray(x[..., ::-1])),
+    "gelu": lambda x, n: ops.gelu(x),
     "cross_entropy": lambda x, n: ops.cross_entropy(x.reshape(len(x), -1), n),
 }
 

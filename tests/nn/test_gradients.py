@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from shoal import nn
 from shoal.core.context import Context
 from shoal.nn import (
     GRU,
@@ -61,6 +62,13 @@ LAYERS = [
     ("batch norm of vectors, with relu", BatchNorm(activation="relu"), (6,)),
     ("relu", ReLU(), (4, 3)),
     ("relu6", Sequential(Linear(5), ReLU6()), (40,)),
+    ("leaky relu", nn.LeakyReLU(0.1), (4, 3)),
+    ("sigmoid", nn.Sigmoid(), (4, 3)),
+    ("tanh", nn.Tanh(), (4, 3)),
+    ("softplus", nn.Softplus(), (4, 3)),
+    ("silu", nn.SiLU(), (4, 3)),
+    ("gelu", nn.GELU(), (4, 3)),
+    ("gelu by tanh", nn.GELU(approximate=True), (4, 3)),
     ("max pool", MaxPool2d(2), (6, 6, 3)),
     ("overlapping max pool", MaxPool2d(3, stride=2, padding=1), (7, 6, 2)),
     ("average pool", AvgPool2d(2), (7, 6, 3)),
