@@ -151,6 +151,37 @@ def evaluate(
 
 @app.command()
 @reported
+def infer(
+    checkpoint: Annotated[str, typer.Argument(help="A run folder, or one generation in it.")],
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="A picture, a folder of them, or an array x in .npz, .h5.")
+    ],
+    overrides: Overrides = None,
+    output: Annotated[str, typer.Option(metavar="FILE", help="FILE.csv or FILE.npz; CSV on stdout if left out.")] = "",
+    top: Annotated[int, typer.Option(metavar="K", help="Only the K most probable classes, with their names.")] = 0,
+    resize: Annotated[bool, typer.Option("--resize", help="Resize pictures, and convert them to grey or RGB.")] = False,
+    best: Best = False,
+    progress: Progress = None,
+    traceback: Traceback = False,
+) -> None:
+    """Predict new samples with a checkpoint: shoal infer runs/digits-cnn scans/ --output scans.csv --top 3
+
+    Samples are normalised as in training. What their values mean follows from their dtype:
+    unsigned integers are pixels as the training set stores them,
+    pictures are 0 to 255, whatever the training set has,
+    real values are 0 to 1 where training was on pixels, else as they were there.
+    Predictions come in the order of the input: sorted paths, or the rows of x.
+    """
+    with ranks("infer") as comm:
+        from .train import infer as inference
+
+        inference.infer(
+            checkpoint, source, output, top, overrides or [], comm, screen(progress, comm.rank), best=best, resize=resize
+        )
+
+
+@app.command()
+@reported
 def doctor(as_json: Json = False) -> None:
     """Look whether this machine is ready; alone or under mpirun."""
     from .train import doctor as practice

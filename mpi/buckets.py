@@ -68,7 +68,6 @@ class Flight:
             self.depart(self.gradients[bucket.start : bucket.stop], f"gradients {number}")
 
     def land(self) -> None:
-        """Starts what has not left and waits for all."""
-        self.after(0)
+        """Waits for all that has left."""
         for request in self.flying:
             request.wait()

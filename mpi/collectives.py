@@ -20,7 +20,7 @@ import numpy as np
 from ..core.errors import UsageError
 from ..kernels.pool import Pool
 from .allreduce import fixed_order
-from .communicator import Counters, Request
+from .communicator import Request
 from .operation import Done, Operation, Staged
 from .stall import Watch, rest
 
@@ -41,7 +41,7 @@ class Collectives:
         self.rank, self.size, self.ranks = rank, len(ranks), ranks
         self.node_rank, self.node_size = node
         self.watch, self.backend = watch, backend
-        self.counters = Counters()
+        self.counters = watch.counters
         self.pool = Pool()  # the allreduce's scratch
         self.sequence = 0
         self.labels = LABELS

@@ -18,6 +18,7 @@ import time
 import traceback
 
 from ..core.errors import Stalled
+from .communicator import Counters
 from .operation import Operation
 
 GRACE = 2.0  # seconds between a Stalled and the abort
@@ -46,11 +47,12 @@ class Watch:
 
     rank: in the outermost communicator.   step: the strategy's.   deadline: seconds until something is reported.
     patience: seconds that a wait goes on at least, though it is reported after the deadline.
-    under_way: collectives that are started and not complete.
+    under_way: collectives that are started and not complete.   counters: of all it has sent.
     """
 
     def __init__(self, rank: int):
         self.rank, self.step = rank, 0
+        self.counters = Counters()
         self.last = "none yet"
         self.under_way: list[Operation] = []
         self.inside = False

@@ -49,6 +49,7 @@ class Synchronous:
     """
 
     role: Role = "worker"
+    last = True  # this rank holds outputs
 
     def __init__(
         self,
@@ -114,6 +115,7 @@ class Synchronous:
     def feed(self, batch: np.ndarray) -> list[Report]:
         self.communicator.step = self.step
         x, target = self.fetch(self.needs(batch))
+        self._prepare()
         mass = self._gradients(x, target, self.share(batch), len(batch))
         self._update(self.step)
         self.step += 1
@@ -173,10 +175,16 @@ class Synchronous:
         mass = self._mass(target, total)
         flight = Flight(self.replicas, self.replica.gradients.flat, self.buckets)
         self._train(x, target, samples, 1 / mass, flight)
+        flight.after(0)  # all sums leave in one order on all ranks, also where no layer was run
         if self.replica.statistics.flat.size:
             flight.depart(self.replica.statistics.flat, "statistics")
+        if self.replica.owed.flat.size:
+            flight.depart(self.replica.owed.flat, "borrowed")
         flight.land()
         return mass
+
+    def _prepare(self) -> None:
+        self.optimizer.prepare(self.replica.weights, self.slots, self.step, self.backend)
 
     def _update(self, step: int) -> None:
         self.replica.commit()
@@ -201,7 +209,7 @@ class Synchronous:
         """Of the global batch; asked of the others only where it depends on what the targets are."""
         if self.loss.even:
             return float(total * prod(target.shape[1:]))
-        mass = np.array([self.loss.mass(target)])
+        mass = np.array([self.loss.mass(target) if self.last else 0.0])
         self.communicator.allreduce(mass, "mass")
         return float(mass[0])
 

@@ -1,9 +1,9 @@
-"""Replica: all arrays of one copy of a model, in four arenas.
+"""Replica: all arrays of one copy of a model, or of a part of it, by the roles of its Specs.
 
 Gradients have the layout of the weights, statistics one of their own, in float64: they count samples. What layers read and
 what they add into are one tree each, so that no layer and no container knows how many arenas there are.
 
-    read:  weights  + buffers              add:  gradients + statistics
+    read:  weights + borrowed + buffers              add:  gradients + owed (for what is borrowed) + statistics
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ class Replica:
         self.gradients = self.weights.like()
         self.buffers = Arena(Layout(specs, "buffer"), dtype)
         self.statistics = Arena(Layout(specs, "statistic"), np.float64)
-        self.p = together(self.weights, self.buffers)
-        self.g = together(self.gradients, self.statistics)
+        self.borrowed = Arena(Layout(specs, "borrowed"), dtype)
+        self.owed = self.borrowed.like()
+        self.p = together(self.weights, self.borrowed, self.buffers)
+        self.g = together(self.gradients, self.owed, self.statistics)
 
     def initialise(self, seed: int, backend: str = "cpu") -> Replica:
         """Weights and buffers as their Specs say."""
@@ -41,8 +43,8 @@ class Replica:
 
     def clear(self) -> None:
         """Before a global batch: nothing has been added."""
-        self.gradients.flat.fill(0)
-        self.statistics.flat.fill(0)
+        for arena in (self.gradients, self.owed, self.statistics):
+            arena.flat.fill(0)
 
     def commit(self) -> None:
         """After a global batch: its statistics go into the buffers."""

@@ -22,6 +22,11 @@ def sklearn_metrics() -> Any:
     return _oracle("sklearn.metrics", "scikit-learn")
 
 
+def pillow() -> Any:
+    """PIL.Image, an optional part of shoal and no oracle, by the same rule."""
+    return _oracle("PIL.Image", "Pillow")
+
+
 def _oracle(module: str, name: str) -> Any:
     try:
         return importlib.import_module(module)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 from .metrics import f1
 
-WHOLE = 16  # classes that fit beside each other
+WHOLE = 12  # classes that fit beside each other
 WORST = 20  # lines for more
 
 
@@ -45,4 +45,4 @@ def _worst(counts: np.ndarray) -> Table:
 
 
 def _percent(share: float | None) -> str:
-    return "" if share is None else f"{share:.1%}"
+    return "" if share is None else f"{share:.0%}"

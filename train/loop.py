@@ -81,7 +81,7 @@ class Loop:
         """Trains to the end of the last epoch, or until there is a reason to stop; Interrupted on Ctrl-C."""
         try:
             epoch, start = self.sampler.position(self.fed)
-            self.stopped = self._reason()  # of a run that was stopped, and is resumed with nothing changed
+            self.stopped = self._reason() if self.watch.over else ""  # resumed with nothing changed
             while epoch < self.job.config.train.epochs and not self.stopped:
                 self._epoch(epoch, start)
                 epoch, start = epoch + 1, 0
@@ -171,9 +171,10 @@ class Loop:
         """A generation of the state as it is, unless there is one; the best is saved again, with its merit."""
         if self.saved == self.fed and not best:
             return
-        state, config = self.strategy.state(), asdict(self.job.config)
-        facts = {"fed": self.fed, "config": config, "data": self.job.dataset.digest, "watch": self.watch.state()}
-        state = replace(state, meta={**state.meta, **facts})
+        state, data = self.strategy.state(), self.job.dataset
+        facts = {"fed": self.fed, "config": asdict(self.job.config), "data": data.digest, "watch": self.watch.state()}
+        samples = {"shape": list(data.shape), "classes": data.classes}  # all that inference must know of them
+        state = replace(state, meta={**state.meta, **facts, **samples})
         self.newest = str(self.store.save(state, self.watch.merit if best else None))
         self.saved = self.fed
         self.events.write("checkpoint", step=self.fed, folder=self.newest)

@@ -39,7 +39,7 @@ def prepare(config: Config, resume: bool) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         trial = folder / f".writable-{socket.gethostname()}-{os.getpid()}"
         trial.touch()
-        trial.unlink()
+        trial.unlink(missing_ok=True)  # ranks as threads share it
     except OSError as error:
         raise UsageError(
             f"the run folder {folder} cannot be written: {error.strerror}", "give run.folder=FOLDER that you may write"

@@ -48,7 +48,7 @@ def train(config: Config, comm: Communicator, screen: Silent, resume: bool = Fal
     """Trains as configured, in the run folder; the summary is the same on every rank."""
     began = limit.now()
     folder = run.prepare(config, resume)
-    with _compiling(config, screen):
+    with compiling(config, screen):
         job = build(config, comm)
         hosts = comm.allgather_obj({"host": socket.gethostname(), "threads": job.threads}, "host map")
         if comm.rank == 0:
@@ -83,13 +83,8 @@ def evaluate_checkpoint(
 
     path: a run folder, for its newest or its best generation, or one of its generations.
     """
-    choose = history.best if best else history.newest
-    generation = SharedGeneration.open(comm, lambda: history.open_generation(Path(path), choose=choose))
-    assert generation is not None
-    saved = generation.meta["config"]
-    saved["parallel"] |= {"shares": [], "threads": 0}  # of the machines that trained, and no result depends on them
-    config = tables.read(Config, tables.override(Config, saved, overrides))
-    with _compiling(config, screen):
+    generation, config = open_checkpoint(path, overrides, comm, best)
+    with compiling(config, screen):
         job = build(config, comm)
         job.strategy.load_state(generation.read, generation.meta)
         batches = in_batches(np.arange(len(job.dataset.test)), config.train.batch)
@@ -99,8 +94,20 @@ def evaluate_checkpoint(
     return Evaluation(figures, len(job.dataset.test), str(generation.path))
 
 
+def open_checkpoint(
+    path: str, overrides: list[str], comm: Communicator, best: bool = False
+) -> tuple[SharedGeneration, Config]:
+    """A generation, or a run folder's newest or best one, and the configuration it was trained with, changed."""
+    choose = history.best if best else history.newest
+    generation = SharedGeneration.open(comm, lambda: history.open_generation(Path(path), choose=choose))
+    assert generation is not None
+    saved = generation.meta["config"]
+    saved["parallel"] |= {"shares": [], "threads": 0}  # of the machines that trained, and no result depends on them
+    return generation, tables.read(Config, tables.override(Config, saved, overrides))
+
+
 @contextmanager
-def _compiling(config: Config, screen: Silent) -> Iterator[None]:
+def compiling(config: Config, screen: Silent) -> Iterator[None]:
     """Lets the screen hear of kernels that are compiled, and closes it at the end."""
     listeners: list = []
     if config.train.backend == "cpu":

@@ -20,9 +20,46 @@ from shoal.core.context import Context
 from shoal.core.partition import Partition
 from shoal.mpi.communicator import Communicator
 from shoal.mpi.data_parallel import DataParallel
-from shoal.nn import CrossEntropy, Replica, Sequential
+from shoal.mpi.pipeline import Pipeline
+from shoal.mpi.synchronous import Synchronous
+from shoal.nn import (
+    Arena,
+    BatchNorm,
+    Conv2d,
+    CrossEntropy,
+    Dropout,
+    GlobalAvgPool,
+    Layout,
+    Linear,
+    Pop,
+    Replica,
+    Sequential,
+    Stash,
+)
 from shoal.nn.models import digits_cnn, lenet, mlp
 from shoal.optim import SGD
+from shoal.plan import cut
+
+
+def skips() -> Sequential:
+    """All that makes a cut of a list difficult: a long skip, tied weights, running statistics, dropout."""
+    return Sequential(
+        Conv2d(4, 3, padding="same"),
+        BatchNorm(activation="relu"),
+        Stash("a"),
+        Conv2d(4, 3, padding="same"),
+        BatchNorm(activation="relu"),
+        Dropout(0.1),
+        Pop("a", 4),
+        Conv2d(8, 3, stride=2, activation="relu"),
+        GlobalAvgPool(),
+        Linear(8, activation="relu"),
+        Linear(8, activation="relu"),
+        Linear(8, activation="relu"),
+        Linear(10),
+        tie={"11.weight": "9.weight"},
+    )
+
 
 BACKEND = "cpu"
 SEED, STEPS = 5, 20
@@ -31,15 +68,16 @@ MODELS: dict[str, tuple[Callable[[], Sequential], tuple[int, ...]]] = {
     "lenet": (lenet, (28, 28, 1)),
     "digits-cnn": (digits_cnn, (8, 8, 1)),
     "digits-cnn without dropout": (lambda: digits_cnn(dropout=0.0), (8, 8, 1)),
+    "skips": (skips, (8, 8, 1)),
 }
 OPTIMIZERS = {
     "sgd": SGD(0.05, weight_decay=1e-3),
     "momentum": SGD(0.02, momentum=0.9, nesterov=True, weight_decay=1e-3),
 }
-NORMALISED = ()
+NORMALISED = ("skips",)  # what these compute depends on what they see at once
 Shares = tuple[float, ...]
-Split = tuple[Shares, int]  # shares, micro-batches of each
-WHOLE: Split = ((1,), 1)
+Split = tuple[Shares, int, str]  # shares, micro-batches of each, whether normalisation sees those of all shares at once
+WHOLE: Split = ((1,), 1, "share")
 SHARES: dict[int, list[Shares]] = {
     1: [(1,)],
     2: [(1, 1), (3, 1)],
@@ -50,19 +88,29 @@ SHARES: dict[int, list[Shares]] = {
 
 @dataclass(frozen=True)
 class Case:
+    """shares x stages ranks; with one stage that is data parallelism."""
+
     model: str
     optimizer: str
     shares: Shares
     micro_batches: int = 1
+    stages: int = 1
+    schedule: str = "1f1b"
+    norm: str = "batch"
 
     def __str__(self) -> str:
         parts = f"-{self.micro_batches} parts" * (self.micro_batches > 1)
-        return f"{self.model}-{self.optimizer}-{':'.join(map(str, self.shares))}{parts}"
+        stages = f"-{self.stages} stages {self.schedule}" * (self.stages > 1)
+        return f"{self.model}-{self.optimizer}-{':'.join(map(str, self.shares))}{parts}{stages}{'-own norm' * (self.norm == 'share')}"
+
+    @property
+    def ranks(self) -> int:
+        return len(self.shares) * self.stages
 
     @property
     def split(self) -> Split:
         """How the serial loop must cut a batch to be the same: not at all, unless layers normalise over a batch."""
-        return (self.shares, self.micro_batches) if self.model in NORMALISED else WHOLE
+        return (self.shares, self.micro_batches, self.norm) if self.model in NORMALISED else WHOLE
 
 
 def product(ranks: int) -> list[Case]:
@@ -72,10 +120,29 @@ def product(ranks: int) -> list[Case]:
 
 
 def cases(ranks: int) -> list[Case]:
-    """Both optimizers on mlp, momentum on lenet, everything on digits-cnn; equal and unequal shares."""
+    """Both optimizers on mlp, momentum on lenet, everything on digits-cnn; equal and unequal shares; then pipelines."""
     equal, unequal = SHARES[ranks][0], SHARES[ranks][-1]
     large = [Case("mlp", "sgd", unequal, 3), Case("mlp", "momentum", equal), Case("lenet", "momentum", unequal)]
-    return large + [Case("digits-cnn", o, s) for o in OPTIMIZERS for s in SHARES[ranks]]
+    small = [Case("digits-cnn", o, s) for o in OPTIMIZERS for s in SHARES[ranks]]
+    norms = [Case("skips", "momentum", unequal, 2, norm=norm) for norm in ("batch", "share")]
+    return large + small + norms + PIPELINES[ranks]
+
+
+PIPELINES: dict[int, list[Case]] = {
+    1: [],
+    2: [
+        Case("skips", "momentum", (1,), 4, stages=2),
+        Case("digits-cnn", "sgd", (1,), 5, stages=2, schedule="gpipe"),  # of 8 and of 3 samples: ragged, and empty
+        Case("lenet", "momentum", (1,), 2, stages=2, schedule="naive"),
+    ],
+    3: [Case("skips", "momentum", (1,), 4, stages=3), Case("mlp", "momentum", (1,), 3, stages=3)],
+    4: [
+        Case("skips", "momentum", (1,), 4, stages=4, schedule="gpipe"),
+        Case("skips", "momentum", (3, 1), 2, stages=2),
+        Case("skips", "sgd", (1, 0), 3, stages=2, norm="share"),
+        Case("digits-cnn", "momentum", (1, 3), 2, stages=2, schedule="gpipe"),
+    ],
+}
 
 
 @cache
@@ -110,12 +177,12 @@ class Trained:
 
 def pieces(batch: np.ndarray, split: Split) -> list[np.ndarray]:
     """The parts of a batch that go through the network on their own."""
-    shares, micro_batches = split
-    cut, found = Partition.of(shares, len(shares)), []
-    for rank in range(len(shares)):
-        share = batch[slice(*cut.bounds(len(batch), rank))]
-        found += [part for part in np.array_split(share, micro_batches) if len(part)]
-    return found
+    shares, micro_batches, norm = split
+    cut, parts = Partition.of(shares, len(shares)), Partition.of((1,) * micro_batches, micro_batches)
+    each = [batch[slice(*cut.bounds(len(batch), rank))] for rank in range(len(shares))]
+    rows = [[share[slice(*parts.bounds(len(share), i))] for i in range(micro_batches)] for share in each]
+    found = [part for row in rows for part in row] if norm == "share" else list(map(np.concatenate, zip(*rows, strict=True)))
+    return [part for part in found if len(part)]
 
 
 @cache
@@ -144,23 +211,39 @@ def serial(model: str, optimizer: str, dtype: str = "float64", steps: int = STEP
     return Trained(np.concatenate([w.flat, copy.buffers.flat]), g.flat, losses, right)
 
 
-def strategy(c: Communicator, case: Case, dtype: str = "float64", **settings: Any) -> DataParallel:
+def strategy(c: Communicator, case: Case, dtype: str = "float64", **settings: Any) -> Synchronous:
     build, shape = MODELS[case.model]
-    settings = {"backend": BACKEND, "bucket_bytes": 1 << 16, "micro_batches": case.micro_batches, **settings}
-    partition = Partition.of(case.shares, c.size)
-    fetch = fetching(case.model, dtype)
-    rule = OPTIMIZERS[case.optimizer]
-    return DataParallel(build(), rule, c, partition, shape=shape, fetch=fetch, seed=SEED, dtype=dtype, **settings)
+    model, rule, partition = build(), OPTIMIZERS[case.optimizer], Partition.of(case.shares, len(case.shares))
+    known = {"shape": shape, "fetch": fetching(case.model, dtype), "seed": SEED, "dtype": dtype, "backend": BACKEND}
+    known |= {"bucket_bytes": 1 << 16, "micro_batches": case.micro_batches, "norm": case.norm}
+    if case.stages == 1:
+        return DataParallel(model, rule, c, partition, **{**known, **settings})
+    known |= {"bounds": cut([1.0] * len(model), case.stages).bounds, "schedule": case.schedule}
+    return Pipeline(model, rule, c, partition, **{**known, **settings})
+
+
+def whole(c: Communicator, case: Case, arenas: list[Arena], role: str) -> np.ndarray:
+    """A tensor of the model after the other, from the first rank that holds it, as the serial loop lays them out."""
+    build, shape = MODELS[case.model]
+    arena = Arena(Layout(build().specs(shape), role), arenas[0].dtype)
+    mine = {name: one[name] for one in arenas for name in one.layout.specs}
+    held = c.allgather_obj(sorted(mine), "names")
+    for spec in arena.layout.owned():
+        root = next(rank for rank, names in enumerate(held) if spec.name in names)
+        arena[spec.name][...] = mine.get(spec.name, 0)
+        c.broadcast(arena[spec.name], root, spec.name)
+    return arena.flat
 
 
 def trained(c: Communicator, case: Case, dtype: str = "float64", steps: int = STEPS, **settings: Any) -> Trained:
-    """The same training by DataParallel."""
+    """The same training by a strategy."""
     trainer = strategy(c, case, dtype, **settings)
     reports = [report for batch in batches(steps) for report in trainer.feed(batch)]
     assert [(r.step, r.samples) for r in reports] == [(i, len(b)) for i, b in enumerate(batches(steps))]
     losses, right = [r.loss for r in reports], [r.right for r in reports]
     copy = trainer.replica
-    return Trained(np.concatenate([copy.weights.flat, copy.buffers.flat]), copy.gradients.flat, losses, right)
+    weights = [whole(c, case, [copy.weights], "weight"), whole(c, case, [copy.buffers], "buffer")]
+    return Trained(np.concatenate(weights), whole(c, case, [copy.gradients], "weight"), losses, right)
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> float:

@@ -35,7 +35,7 @@ def over_threads(program: Any, ranks: int) -> list[Any]:
 @cache
 def threaded(case: Case) -> tuple[equals.Trained, list[str]]:
     """Rank 0's result and every rank's digest."""
-    results = over_threads(lambda c: equals.trained(c, case), len(case.shares))
+    results = over_threads(lambda c: equals.trained(c, case), case.ranks)
     return results[0], [equals.digest(result) for result in results]
 
 
@@ -72,7 +72,7 @@ def under_mpirun(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.mark.parametrize("case", ALL, ids=str)
 def test_equals_serial_under_mpirun(case: Case, under_mpirun: Any) -> None:
-    folder, digests = under_mpirun(len(case.shares), "cases" if case in QUICK else "product")
+    folder, digests = under_mpirun(case.ranks, "cases" if case in QUICK else "product")
     with np.load(folder / f"{case}.npz") as saved:
         assert_equals_serial(case, saved["weights"], saved["losses"], saved["right"])
     assert digests[str(case)] == threaded(case)[1], "threads and MPI must give the same bits"

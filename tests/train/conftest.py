@@ -10,6 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shoal.mpi.alone import Alone
+from shoal.train import start
+from shoal.train.config import load
+from shoal.train.progress import Silent
+
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 
@@ -46,6 +51,15 @@ def tiny(idx_folder: Path) -> list[str]:
         "train.backend=reference",
         "optim.lr=0.02",
     ]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of digits-cnn after one epoch, not to be written to: 10 classes of 8 x 8 grey pixels from 0 to 16."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    settings = ["train.epochs=1", "train.backend=reference", "train.batch=240", f"run.folder={folder}"]
+    start.train(load("digits-cnn", settings), Alone(), Silent())
+    return folder
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ from shoal.core.partition import Partition
 from shoal.mpi.alone import Alone
 from shoal.mpi.gather import gather
 from shoal.mpi.threads import run
-from shoal.train import confusion
+from shoal.train import confusion, start
 from shoal.train.metrics import Metrics, area, auc, f1, places, softmax, words
+from shoal.train.progress import Silent
+from shoal.train.sampler import in_batches
 
 ALL = ("accuracy", "top5", "f1", "auc", "perplexity", "confusion")
 
@@ -35,8 +38,7 @@ def evaluated(z: np.ndarray, labels: np.ndarray, wanted: Any = ALL, ranks: int =
 
     def program(communicator: Any) -> Any:
         metrics = Metrics(wanted, "", z.shape[1:], labels[:0], communicator)
-        for start in range(0, len(z), batch):
-            samples = np.arange(len(z))[start : start + batch]
+        for samples in in_batches(np.arange(len(z)), batch):
             mine = samples[slice(*partition.bounds(len(samples), communicator.rank))]
             if len(mine):
                 metrics.observe(mine, z[mine], labels[mine])
@@ -150,12 +152,24 @@ def test_a_confusion_of_few_classes_is_shown_whole_and_of_many_its_worst(capsys:
 
     console().print(confusion.table([[8, 2], [0, 5]]))
     few = capsys.readouterr().out
-    assert "80.0%" in few and "71.4%" in few and "precision" in few and "recall" in few
+    assert "80%" in few and "71%" in few and "precision" in few and "recall" in few
     many = np.diag(np.full(30, 9))
     many[4, 17] = 3
     console().print(confusion.table(many.tolist()))
     shown = capsys.readouterr().out
-    assert [cell.strip() for cell in shown.splitlines()[-2].split("│")[1:5]] == ["4", "17", "3", "25.0%"]
+    assert [cell.strip() for cell in shown.splitlines()[-2].split("│")[1:5]] == ["4", "17", "3", "25%"]
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_an_evaluation_on_ranks_is_that_on_one(trained: Path, ranks: int) -> None:
+    """360 samples in batches of 50: the last has 10, and with these shares a rank has one or none of them."""
+    settings = ["train.metrics=accuracy,top5,f1,auc,perplexity,confusion", "train.batch=50"]
+    shares = f"parallel.shares={[1, 0.05, 1][:ranks]}"
+    (alone,) = run(1, lambda comm: start.evaluate_checkpoint(str(trained), settings, comm, Silent()).figures)
+    found = run(ranks, lambda comm: start.evaluate_checkpoint(str(trained), [*settings, shares], comm, Silent()).figures)
+    assert all(figures == found[0] for figures in found) and sum(map(sum, alone["confusion"])) == 360
+    for name, value in alone.items():  # the loss is rounded, tallies are not
+        assert found[0][name] == (pytest.approx(value, rel=1e-6) if name in ("test_loss", "perplexity", "auc") else value)
 
 
 def test_rows_are_gathered_in_rank_order_on_rank_0() -> None:

@@ -64,13 +64,13 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 class Clock:
-    """A clock that a step moves on by so many seconds, and nothing else does."""
+    """A clock that a step of rank 0 moves on by so many seconds, and nothing else does."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: float):
         self.time, feed = 0.0, loop.Loop._feed
 
         def timed(that: loop.Loop, name: str, batch: np.ndarray) -> Any:
-            self.time += seconds
+            self.time += seconds * (that.job.comm.rank == 0)
             return feed(that, name, batch)
 
         monkeypatch.setattr(loop.Loop, "_feed", timed)
@@ -231,6 +231,29 @@ def test_a_limit_that_an_epoch_crosses_counts_the_epoch(
     Clock(monkeypatch, seconds=60)
     assert train(config("train.minutes=5")).steps == 5
     assert len(events(tmp_path / "run", "epoch")) == 1
+
+
+def test_a_limit_that_the_start_used_up_leaves_one_step(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chain of jobs that are all too short would otherwise compile, save nothing, and never end."""
+    clock, warm_up = Clock(monkeypatch, seconds=1), loop.Loop.warm_up
+
+    def slow(that: loop.Loop) -> None:
+        clock.time += 1000
+        warm_up(that)
+
+    monkeypatch.setattr(loop.Loop, "warm_up", slow)
+    assert train(config("train.minutes=1")).steps == 1
+    assert train(config("train.minutes=1"), resume=True).steps == 2
+
+
+def test_two_ranks_stop_after_the_same_step_and_save_one_state(
+    config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Clock(monkeypatch, seconds=10)
+    settings = config("train.minutes=1.1", "checkpoint.best=loss")
+    ended = run(2, lambda comm: start.train(settings, comm, Silent()))
+    assert [(one.steps, one.stopped, one.best) for one in ended] == 2 * [(7, "the time limit of 1.1 minutes", ended[0].best)]
+    assert steps(tmp_path / "run") == [5, 7] and ended[0].best["step"] == 5
 
 
 def test_ranks_whose_clocks_differ_stop_after_the_same_step(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
