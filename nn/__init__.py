@@ -3,7 +3,7 @@
     from shoal.nn import Sequential, Conv2d, Linear, Arena, Layout
 """
 
-from .activation import GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
+from .activation import GELU, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Softplus, Tanh
 from .arena import Arena, Layout
 from .attention import Attention
 from .batch_norm import BatchNorm
@@ -22,7 +22,6 @@ from .loss import CrossEntropy, KLDivergence, Loss
 from .module import Module
 from .pooling import AvgPool2d, GlobalAvgPool, MaxPool2d, MaxUnpool2d
 from .recurrent import GRU, LSTM, RNN
-from .relu6 import ReLU6
 from .replica import Replica
 from .reshape import Reshape
 from .residual import Residual

@@ -44,6 +44,12 @@ class ReLU(Activation):
     function, gradient, from_output = ops.relu, ops.relu_dx, True
 
 
+class ReLU6(Activation):
+    """y = min(max(x, 0), 6)"""
+
+    function, gradient, from_output = ops.relu6, ops.relu6_dx, True
+
+
 class LeakyReLU(Activation):
     """y = x where x > 0, else slope * x"""
 

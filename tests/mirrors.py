@@ -25,6 +25,20 @@ def lenet(torch: Any, classes: int, side: int) -> Any:
     )
 
 
+def digits_cnn(torch: Any, classes: int, side: int) -> Any:
+    nn = torch.nn
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding="same"),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 3, padding="same"),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Dropout(0),
+        nn.Linear((side // 2) ** 2 * 32, classes),
+    )
+
+
 def autoencoder(torch: Any, shape: tuple[int, int, int], width: int, code: int) -> Any:
     nn, (h, w, c) = torch.nn, shape
     sizes = [h * w * c, width, width // 4, code, width // 4, width, h * w * c]

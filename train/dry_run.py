@@ -1,38 +1,31 @@
 """`--dry-run`: what a configuration means, found without training: blocks, shares, memory, messages.
 
-Memory is an estimate of what grows with the network: the arenas (weights, gradients, one per optimizer slot), and for a
-rank's share of a batch every block's output, kept for backward, and its gradient. Messages are exact: the buckets that
-will leave, and the sum of loss and hits, each by the rule of the reduction.
+Memory is what grows with the network: the arenas (weights, gradients, one per optimizer slot), and for a rank's share of a
+batch what the blocks keep for backward, as they say themselves (nn/cost.py), and the gradients on both sides of the widest.
+Messages are exact: the buckets that will leave, and the sum of loss and hits, each by the rule of the reduction.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
+from ..core.cost import Cost, total
 from ..core.partition import Partition
-from ..core.shape import Shape, prod
+from ..core.shape import prod
 from ..mpi.allreduce import slices
 from ..mpi.buckets import cut
 from ..nn import models
 from ..nn.arena import Layout
-from ..nn.sequential import Sequential
+from ..nn.cost import measure
 from .build import bucket_bytes, optimizer
 from .config import Config
 from .data import open_dataset
 from .sampler import Sampler
 from .summary import size
 from .terminal import console
-
-
-@dataclass(frozen=True)
-class Block:
-    """One block of the model: what it is, the shape of one sample behind it, its parameters."""
-
-    name: str
-    shape: Shape
-    parameters: int
 
 
 @dataclass(frozen=True)
@@ -50,7 +43,7 @@ class RankPlan:
 class Plan:
     """The whole of a dry run."""
 
-    blocks: list[Block]
+    blocks: list[Cost]
     ranks: list[RankPlan]
     steps_per_epoch: int
 
@@ -65,8 +58,8 @@ def plan(config: Config, ranks: int) -> Plan:
     itemsize = np.dtype(config.train.dtype).itemsize
     slots = optimizer(config.optim, config.train.epochs * len(sampler)).slots
     arenas = (2 + len(slots)) * layout.size * itemsize
-    blocks = _blocks(model, dataset.shape)
-    per_sample = (prod(dataset.shape) + 2 * sum(prod(block.shape) for block in blocks)) * itemsize
+    blocks = measure(model, dataset.shape, config.train.dtype, integers=dataset.sample.dtype.kind == "i")
+    per_sample = total(blocks).activations + _widest(prod(dataset.shape) * itemsize, blocks)
     pieces = [bucket.stop - bucket.start for bucket in cut(layout, bucket_bytes(config) // itemsize)]
     shares = Partition.of(config.parallel.shares, ranks).counts(sampler.batch)
     plans = [
@@ -76,13 +69,10 @@ def plan(config: Config, ranks: int) -> Plan:
     return Plan(blocks, plans, len(sampler))
 
 
-def _blocks(model: Sequential, shape: Shape) -> list[Block]:
-    blocks = []
-    for block in model.blocks:
-        parameters = sum(spec.size for spec in block.specs(shape) if spec.alias_of is None)
-        shape = block.out_shape(shape)
-        blocks.append(Block(type(block).__name__, shape, parameters))
-    return blocks
+def _widest(inputs: int, blocks: list[Cost]) -> int:
+    """The most bytes that the input and the output of one block have together."""
+    sizes = [inputs, *(block.output for block in blocks)]
+    return max(before + after for before, after in pairwise(sizes))
 
 
 def _sent(config: Config, pieces: list[int], itemsize: int, rank: int, ranks: int) -> tuple[int, int]:
@@ -105,7 +95,7 @@ def show(config: Config, what: Plan) -> None:
 
     blocks = Table("block", "kind", "output of one sample", "parameters", title=f"{config.model.name}")
     for i, block in enumerate(what.blocks):
-        blocks.add_row(str(i), block.name, " x ".join(map(str, block.shape)), f"{block.parameters:,}")
+        blocks.add_row(str(i), block.kind, " x ".join(map(str, block.shape)), f"{block.parameters:,}")
     blocks.add_row("", "", "", f"{sum(block.parameters for block in what.blocks):,}")
     title = f"each step; {what.steps_per_epoch} steps an epoch, {config.train.epochs} epochs"
     ranks = Table("rank", "samples", "arenas", "activations", "messages", "bytes sent", title=title)

@@ -32,6 +32,18 @@ def _relu_dx(dy, y, s):
 
 
 @by_precision
+def _relu6(x, _, s):
+    low = choose(x <= 0.0, 0.0, x)
+    return choose(low >= 6.0, 6.0, low)
+
+
+@by_precision
+def _relu6_dx(dy, y, s):
+    inner = choose(y < 6.0, dy, 0.0)
+    return choose(y > 0.0, inner, 0.0)
+
+
+@by_precision
 def _leaky_relu(x, _, s):
     return choose(x > 0.0, x, s * x)
 
@@ -123,6 +135,7 @@ def _backward(element: Any, cost: int = FUNCTION) -> Any:
 
 COMPARISON = 8  # bytes and operations of an element: no more than memory takes
 relu, relu_dx = _forward(_relu, COMPARISON), _backward(_relu_dx, COMPARISON)
+relu6, relu6_dx = _forward(_relu6, COMPARISON), _backward(_relu6_dx, COMPARISON)
 leaky_relu, leaky_relu_dx = _forward(_leaky_relu, COMPARISON), _backward(_leaky_relu_dx, COMPARISON)
 sigmoid, sigmoid_dx = _forward(_sigmoid), _backward(_sigmoid_dx, COMPARISON)
 tanh, tanh_dx = _forward(_tanh), _backward(_tanh_dx, COMPARISON)

@@ -15,6 +15,8 @@ from .activation import (
     leaky_relu,
     leaky_relu_dx,
     relu,
+    relu6,
+    relu6_dx,
     relu_dx,
     sigmoid,
     sigmoid_dx,
@@ -46,5 +48,4 @@ from .philox import fill_normal, fill_uniform, random_bits
 from .pooling import avg_pool2d, avg_pool2d_dx, max_pool2d, max_pool2d_dx, max_unpool2d_dx
 from .recurrent import recurrent_dw, rnn, rnn_dx
 from .reduction import ordered_sum, sum_of_squares
-from .relu6 import relu6, relu6_dx
 from .upsampling import upsample2d, upsample2d_dx

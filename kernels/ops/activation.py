@@ -29,6 +29,21 @@ def relu_dx(dy: Any, y: Any) -> tuple[Like, ...]:
     return like("relu_dx", dy, y)
 
 
+@op(flops=lambda x: 2 * prod(x.shape))
+def relu6(x: Any) -> tuple[Like, ...]:
+    """y = min(max(x, 0), 6)
+
+    After Krizhevsky 2010, "Convolutional deep belief networks on CIFAR-10" (unpublished).
+    """
+    return like("relu6", x, x)
+
+
+@op(flops=lambda dy, y: 2 * prod(dy.shape))
+def relu6_dx(dy: Any, y: Any) -> tuple[Like, ...]:
+    """Gradient of relu6 from its output: dx = dy where 0 < y < 6, else 0."""
+    return like("relu6_dx", dy, y)
+
+
 @op(flops=lambda x, **_: 2 * prod(x.shape))
 def leaky_relu(x: Any, *, slope: float) -> tuple[Like, ...]:
     """y = x where x > 0, else slope * x.

@@ -17,6 +17,14 @@ def relu_dx(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.where(y > 0, dy, dy.dtype.type(0))
 
 
+def relu6(x: np.ndarray) -> np.ndarray:
+    return np.where(x <= 0, x.dtype.type(0), np.where(x >= 6, x.dtype.type(6), x))
+
+
+def relu6_dx(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.where((y > 0) & (y < 6), dy, dy.dtype.type(0))
+
+
 def leaky_relu(x: np.ndarray, *, slope: float) -> np.ndarray:
     return np.where(x > 0, x, slope * x)
 

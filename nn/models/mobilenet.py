@@ -6,13 +6,13 @@ Sandler et al. 2018, "MobileNetV2: inverted residuals and linear bottlenecks" (C
 
 from __future__ import annotations
 
+from ..activation import ReLU6
 from ..batch_norm import BatchNorm
 from ..conv2d import Conv2d
 from ..dropout import Dropout
 from ..linear import Linear
 from ..module import Module
 from ..pooling import GlobalAvgPool
-from ..relu6 import ReLU6
 from ..residual import Residual
 from ..sequential import Sequential
 

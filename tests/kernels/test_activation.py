@@ -19,6 +19,7 @@ from shoal.kernels.cpu.compile import specialised
 # name, hyper-parameters, gradient from the output, PyTorch's function
 ACTIVATIONS = [
     ("leaky_relu", {"slope": 0.1}, False, lambda f, x: f.leaky_relu(x, 0.1)),
+    ("relu6", {}, True, lambda f, x: f.relu6(x)),
     ("sigmoid", {}, True, lambda f, x: f.sigmoid(x)),
     ("tanh", {}, True, lambda f, x: f.tanh(x)),
     ("softplus", {}, False, lambda f, x: f.softplus(x, threshold=50)),
@@ -105,7 +106,7 @@ def test_a_nan_stays_a_nan(name, hyper, from_output, _, backend):
         False,
         False,
     ]
-    if name != "leaky_relu":  # whose slope is the slope of one side or of the other
+    if name not in ("relu6", "leaky_relu"):  # whose slope is the slope of one side or of the other
         dx = gradient(np.ones(4, np.float32), x, backend=backend, **hyper)
         assert np.isnan(dx).tolist() == [False, True, False, False]
 

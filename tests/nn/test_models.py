@@ -1,7 +1,10 @@
 """The reference networks: shapes, parameter counts, and parity with PyTorch over training steps."""
 
 import re
+from functools import partial
+from typing import Any
 
+import mirrors
 import numpy as np
 import pytest
 from oracle import torch as oracle
@@ -11,6 +14,7 @@ from shoal.core.cost import total
 from shoal.core.errors import DataError, UsageError
 from shoal.nn import Arena, CrossEntropy, Layout, Linear, Replica, Sequential
 from shoal.nn.cost import measure
+from shoal.nn.exchange import to_torch
 from shoal.nn.models import MODELS, build, mlp
 from shoal.optim import SGD
 
@@ -123,48 +127,25 @@ def test_a_label_without_an_output_is_a_data_error() -> None:
         CrossEntropy()(np.zeros((2, 10)), np.array([0, 10]), 1.0, Context())
 
 
-def torch_twin(torch, name):
-    """The same network in PyTorch (channels first), weights to be loaded."""
-    nn = torch.nn
-    conv = {"digits-cnn": [(1, 16, 3), (16, 32, 3)], "lenet": [(1, 32, 5), (32, 64, 5)]}[name]
-    layers = []
-    for inputs, outputs, k in conv:
-        layers += [nn.Conv2d(inputs, outputs, k, padding="same"), nn.ReLU()]
-        if name == "lenet":
-            layers.append(nn.MaxPool2d(2))
-    if name == "digits-cnn":
-        layers += [nn.MaxPool2d(2), nn.Flatten(), nn.Linear(512, 10)]
-    else:
-        layers += [nn.Flatten(), nn.Linear(7 * 7 * 64, 512), nn.ReLU(), nn.Linear(512, 10)]
-    return nn.Sequential(*layers).double()
-
-
-def to_torch(torch, arena, twin, spatial):
-    """Copies weights over: (K, R, S, C) -> (K, C, R, S), and the first dense layer's columns from (H, W, C) to (C, H, W)."""
-    ours = iter(s.name for s in arena.layout.owned())
-    first_dense = True
-    for layer in twin:
-        if not hasattr(layer, "weight"):
-            continue
-        w, b = arena[next(ours)], arena[next(ours)]
-        if w.ndim == 4:
-            w = w.transpose(0, 3, 1, 2)
-        elif first_dense:
-            w = w.reshape(len(w), *spatial).transpose(0, 3, 1, 2).reshape(len(w), -1)
-            first_dense = False
-        with torch.no_grad():
-            layer.weight.copy_(torch.tensor(w.copy()))
-            layer.bias.copy_(torch.tensor(b.copy()))
+MIRRORS = {
+    "digits-cnn": ((8, 8, 1), partial(mirrors.digits_cnn, classes=10, side=8)),
+    "lenet": ((28, 28, 1), partial(mirrors.lenet, classes=10, side=28)),
+}
 
 
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
-@pytest.mark.parametrize("name, shape, spatial", [("digits-cnn", (8, 8, 1), (4, 4, 32)), ("lenet", (28, 28, 1), (7, 7, 64))])
-def test_three_steps_equal_pytorch(name, shape, spatial, backend) -> None:
+@pytest.mark.parametrize("name", MIRRORS)
+def test_three_steps_equal_pytorch(name, backend) -> None:
     torch = oracle()
+    shape, mirror = MIRRORS[name]
     model = build(name, shape, 10)
     arena = Arena(Layout(model.specs(shape)), np.float64).initialise(1, "reference")
-    twin = torch_twin(torch, name)
-    to_torch(torch, arena, twin, spatial)
+
+    def out() -> dict[str, Any]:
+        return {key: torch.tensor(a) for key, a in to_torch(model, shape, {n: arena[n] for n in arena.layout.specs}).items()}
+
+    twin = mirror(torch).double()
+    twin.load_state_dict(out())
     ours, theirs = SGD(lr=0.1, momentum=0.9), torch.optim.SGD(twin.parameters(), lr=0.1, momentum=0.9)
     state = {slot: arena.like() for slot in ours.slots}
     rng = np.random.default_rng(0)
@@ -182,10 +163,9 @@ def test_three_steps_equal_pytorch(name, shape, spatial, backend) -> None:
         expected.backward()
         theirs.step()
         assert abs(loss / 4 - expected.item()) <= 1e-12
-    after = torch_twin(torch, name)
-    to_torch(torch, arena, after, spatial)
-    for a, b in zip(after.parameters(), twin.parameters(), strict=True):
-        assert torch.linalg.norm(a - b) <= 1e-12 * torch.linalg.norm(b)
+    after = out()
+    for key, b in twin.state_dict().items():
+        assert torch.linalg.norm(after[key] - b) <= 1e-12 * torch.linalg.norm(b)
 
 
 def test_dropout_of_a_part_of_the_batch_equals_that_part_of_the_whole() -> None:

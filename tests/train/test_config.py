@@ -9,7 +9,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from shoal.core.errors import UsageError
-from shoal.nn.models import MODELS
+from shoal.nn.models import MODELS, build
 from shoal.optim import (
     OPTIMIZERS,
     SCHEDULES,
@@ -39,6 +39,16 @@ def test_a_preset_is_the_defaults_and_what_it_says() -> None:
 @pytest.mark.parametrize("name", presets())
 def test_every_preset_can_be_read_and_names_a_model_that_exists(name: str) -> None:
     assert load(name).model.name in MODELS
+
+
+SHAPES = {"digits": (8, 8, 1), "fashion": (28, 28, 1)}
+
+
+@pytest.mark.parametrize("name", presets())
+def test_the_model_of_a_preset_fits_its_data(name: str) -> None:
+    config = load(name)
+    if config.data.source in SHAPES:
+        build(config.model.name, SHAPES[config.data.source], 10, **config.model.options)
 
 
 def test_overrides_are_read_by_the_type_of_their_field() -> None:
