@@ -3,12 +3,13 @@
     from shoal.nn import Sequential, Conv2d, Linear, Arena, Layout
 """
 
-from .activation import GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
+from .activation import GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
 from .arena import Arena, Layout
 from .batch_norm import BatchNorm
 from .conv2d import Conv2d
 from .dropout import Dropout
 from .flatten import Flatten
+from .group_norm import GroupNorm, LayerNorm
 from .linear import Linear
 from .loss import CrossEntropy, Loss
 from .module import Module
@@ -24,9 +25,12 @@ __all__ = [
     "Dropout",
     "Flatten",
     "GELU",
+    "GroupNorm",
+    "LayerNorm",
     "Layout",
     "LeakyReLU",
     "Linear",
+    "LogSoftmax",
     "Loss",
     "MaxPool2d",
     "Module",
@@ -35,6 +39,7 @@ __all__ = [
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "Softmax",
     "Softplus",
     "Tanh",
 ]

@@ -31,8 +31,10 @@ from .conv2d_gradient import conv2d_dw, conv2d_dx
 from .dropout import dropout
 from .elementwise import add, multiply, scaled
 from .gemm import column_sum, gemm
+from .group_norm import group_norm, group_norm_dw, group_norm_dx
 from .loss import cross_entropy
 from .optimizer import momentum, sgd
 from .philox import fill_normal, fill_uniform, random_bits
 from .pooling import max_pool2d, max_pool2d_dx
 from .reduction import ordered_sum
+from .softmax import log_softmax, log_softmax_dx, softmax, softmax_dx
