@@ -60,9 +60,7 @@ class Linear(Module):
 
 def project(x: Any, weight: Any, bias: Any, ctx: Context, activation: str | None = None) -> Any:
     """y[...,k] = act( sum_c x[...,c] * weight[k,c] + bias[k] ): one GEMM, whatever the leading axes are."""
-    y = ops.gemm(
-        rows(x), weight, trans_b=True, bias=bias, activation=activation, pool=ctx.pool, backend=ctx.backend
-    )
+    y = ops.gemm(rows(x), weight, trans_b=True, bias=bias, activation=activation, pool=ctx.pool, backend=ctx.backend)
     return y.reshape(*x.shape[:-1], len(weight))
 
 

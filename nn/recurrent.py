@@ -96,7 +96,7 @@ class LSTM(Recurrent):
 
 
 class GRU(Recurrent):
-    """Gated recurrent unit, gates in the order r, z, n; kernels/ops/gru.py has the formulas.
+    """Gated recurrent unit, gates in the order r, z, n; kernels/ops/gru.py and gru_cho.py have the formulas.
 
     variant: "torch", the reset gate after the matrix product, as torch.nn.GRU; "cho", before it, as published. Weights do
     not transfer between them. See Recurrent for shapes and weights.

@@ -35,9 +35,7 @@ def attention(
     join(found, heads, y)
 
 
-def attention_dx(
-    dy: np.ndarray, qkv: np.ndarray, p: np.ndarray, *, out: np.ndarray, pool: Any, heads: int
-) -> None:
+def attention_dx(dy: np.ndarray, qkv: np.ndarray, p: np.ndarray, *, out: np.ndarray, pool: Any, heads: int) -> None:
     q, k, v = split(qkv, 3, heads, pool)
     (dy,) = split(dy, 1, heads, pool)
     p = p.reshape(len(q), *p.shape[2:])

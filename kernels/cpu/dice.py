@@ -14,9 +14,7 @@ from .exponential import sigmoid
 from .loss import softmax_terms
 
 
-def dice(
-    z: np.ndarray, target: np.ndarray, *, out: tuple, pool: Any, smooth: float = 1.0, scale: float = 1.0
-) -> None:
+def dice(z: np.ndarray, target: np.ndarray, *, out: tuple, pool: Any, smooth: float = 1.0, scale: float = 1.0) -> None:
     loss, dz = out
     n, classes = z.shape[0], z.shape[-1]
     shape = (n, prod(z.shape[1:-1]), classes)

@@ -41,7 +41,8 @@ from .elementwise import add, multiply, scaled
 from .elementwise_loss import bce_with_logits, focal, huber, l1, mse
 from .gemm import column_sum, gemm
 from .group_norm import group_norm, group_norm_dw, group_norm_dx
-from .gru import gru, gru_cho, gru_cho_dx, gru_dx
+from .gru import gru, gru_dx
+from .gru_cho import gru_cho, gru_cho_dx
 from .loss import cross_entropy, kl_divergence
 from .lstm import lstm, lstm_dx
 from .optimizer import aggmo, look_ahead, momentum, nag, qhm, sgd, sutskever

@@ -58,6 +58,8 @@ def attention_dx(dy: Any, qkv: Any, p: Any, *, heads: int) -> tuple[Like, ...]:
     shapes = attention_shapes("attention_dx", qkv, heads, None)
     need(
         (dy.shape, p.shape) == shapes,
-        lambda: f"attention_dx: dy {dy.shape} and p {p.shape} for qkv {qkv.shape} with {heads} heads; need {shapes[0]} and {shapes[1]}",
+        lambda: (
+            f"attention_dx: dy {dy.shape} and p {p.shape} for qkv {qkv.shape} with {heads} heads; need {shapes[0]} and {shapes[1]}"
+        ),
     )
     return (Like(qkv.shape, dy.dtype),)

@@ -34,7 +34,9 @@ def cross_entropy(
     need(len(logits.shape) == 2, lambda: f"cross_entropy: logits {logits.shape} must be (N, K)")
     need(
         labels.shape == logits.shape[:1] and labels.dtype == np.int64,
-        lambda: f"cross_entropy: labels {labels.dtype}{labels.shape} for logits {logits.shape}; need int64 ({logits.shape[0]},)",
+        lambda: (
+            f"cross_entropy: labels {labels.dtype}{labels.shape} for logits {logits.shape}; need int64 ({logits.shape[0]},)"
+        ),
     )
     need(0 <= smoothing <= 1, lambda: f"cross_entropy: smoothing {smoothing} is not in [0, 1]")
     need(
@@ -56,7 +58,8 @@ def kl_divergence(z: Any, teacher: Any, *, temperature: float = 1.0, scale: floa
     After Hinton, Vinyals, Dean 2015, "Distilling the knowledge in a neural network" (arXiv 1503.02531).
     """
     need(
-        len(z.shape) == 2 and z.shape == teacher.shape, lambda: f"kl_divergence: logits {z.shape}, teacher {teacher.shape}"
+        len(z.shape) == 2 and z.shape == teacher.shape,
+        lambda: f"kl_divergence: logits {z.shape}, teacher {teacher.shape}",
     )
     need(temperature > 0, lambda: f"kl_divergence: temperature {temperature} must be more than 0")
     return Like(z.shape[:1], z.dtype), Like(z.shape, z.dtype)

@@ -23,7 +23,9 @@ def steps_of(name: str, gates: int, a: Any, u: Any, b: Any, lengths: Any) -> Sha
     fits = len(a.shape) == 3 and a.shape[1] >= 1 and len(u.shape) == 2 and u.shape[0] == gates * u.shape[1]
     need(
         fits and a.shape[2] == u.shape[0] == b.shape[0],
-        lambda: f"{name}: a {a.shape}, u {u.shape} and b {b.shape} must be (N, T, {gates}H), ({gates}H, H) and ({gates}H,), T >= 1",
+        lambda: (
+            f"{name}: a {a.shape}, u {u.shape} and b {b.shape} must be (N, T, {gates}H), ({gates}H, H) and ({gates}H,), T >= 1"
+        ),
     )
     lengths_of(name, a, lengths)
     return (*a.shape[:2], u.shape[1])
@@ -38,7 +40,10 @@ def lengths_of(name: str, a: Any, lengths: Any) -> None:
 
 def ends_of(name: str, dy: Any, y: Shape) -> None:
     """dy belongs to every step, or to the last one."""
-    need(dy.shape in (y, (y[0], y[2])), lambda: f"{name}: dy {dy.shape} must be {y} or, for the last step, {(y[0], y[2])}")
+    need(
+        dy.shape in (y, (y[0], y[2])),
+        lambda: f"{name}: dy {dy.shape} must be {y} or, for the last step, {(y[0], y[2])}",
+    )
 
 
 def step_flops(a: Any, u: Any) -> int:
@@ -71,7 +76,9 @@ def rnn_dx(dy: Any, h: Any, u: Any, *, lengths: Any = None) -> tuple[Like, ...]:
 
 
 @op(flops=lambda da, h, **_: 2 * prod(da.shape) * h.shape[2])
-def recurrent_dw(da: Any, h: Any, *, shift: int = 1, start: int = 0, stop: int | None = None, accumulate: bool = False) -> tuple[Like, ...]:
+def recurrent_dw(
+    da: Any, h: Any, *, shift: int = 1, start: int = 0, stop: int | None = None, accumulate: bool = False
+) -> tuple[Like, ...]:
     """Gradient by recurrent weights: one product over all samples and steps.
 
         du[j,k] = sum_{n,t} da[n,t,start+j] * h[n,t-shift,k]            h is 0 before its first step

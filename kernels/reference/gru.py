@@ -1,4 +1,4 @@
-"""Gated recurrent units by definition."""
+"""GRU with the reset gate after the product, by definition."""
 
 from __future__ import annotations
 
@@ -8,11 +8,7 @@ from .recurrent import before, of_step, sigmoid, valid
 
 
 def gru(a, u, b, *, lengths=None):
-    return _forward(a, u, b, lengths, _after)
-
-
-def gru_cho(a, u, b, *, lengths=None):
-    return _forward(a, u, b, lengths, _before)
+    return forward(a, u, b, lengths, _after)
 
 
 def _after(a, h, r, u, b):
@@ -20,11 +16,7 @@ def _after(a, h, r, u, b):
     return np.tanh(a + r * m), m
 
 
-def _before(a, h, r, u, b):
-    return np.tanh(a + (r * h) @ u.T + b), r * h
-
-
-def _forward(a, u, b, lengths, candidate):
+def forward(a, u, b, lengths, candidate):
     """candidate: (a_n, h, r, U_n, b_n) -> (n, m)"""
     width = u.shape[1]
     h, kept = np.empty((2, *a.shape[:2], width), a.dtype)
@@ -47,7 +39,7 @@ def gru_dx(dy, h, gates, m, u, *, lengths=None):
         here = valid(lengths, len(h), t)
         r, z, n = np.split(gates[:, t], 3, axis=1)
         dh = dh + of_step(dy, t, h.shape[1])
-        dz, dn = _gate_gradients(dh, before(h, t), z, n)
+        dz, dn = gate_gradients(dh, before(h, t), z, n)
         dr = dn * m[:, t] * r * (1 - r)
         da[:, t] = np.where(here, np.concatenate([dr, dz, dn], axis=1), 0)
         ds[:, t] = np.where(here, np.concatenate([dr, dz, r * dn], axis=1), 0)
@@ -55,21 +47,5 @@ def gru_dx(dy, h, gates, m, u, *, lengths=None):
     return da, ds
 
 
-def gru_cho_dx(dy, h, gates, u, *, lengths=None):
-    width = u.shape[1]
-    da = np.empty_like(gates)
-    dh = np.zeros_like(h[:, 0])
-    for t in reversed(range(h.shape[1])):
-        here, old = valid(lengths, len(h), t), before(h, t)
-        r, z, n = np.split(gates[:, t], 3, axis=1)
-        dh = dh + of_step(dy, t, h.shape[1])
-        dz, dn = _gate_gradients(dh, old, z, n)
-        dm = dn @ u[2 * width :]
-        dr = dm * old * r * (1 - r)
-        da[:, t] = np.where(here, np.concatenate([dr, dz, dn], axis=1), 0)
-        dh = np.where(here, dh * z + dm * r + np.concatenate([dr, dz], axis=1) @ u[: 2 * width], dh)
-    return da
-
-
-def _gate_gradients(dh, old, z, n):
+def gate_gradients(dh, old, z, n):
     return dh * (old - n) * z * (1 - z), dh * (1 - z) * (1 - n**2)

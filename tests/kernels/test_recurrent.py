@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from shoal.core.errors import UsageError
 from shoal.kernels import ops
+from shoal.kernels.cpu import compile, threads
 
 DTYPES = [np.float32, np.float64]
 KINDS = {"rnn": 1, "lstm": 4, "gru": 3, "gru_cho": 3}  # op: gates
@@ -122,3 +123,16 @@ def test_wrong_shapes_are_refused():
         ops.lstm(np.zeros((3, 2, 8)), np.zeros((8, 4)), np.zeros(8))
     with pytest.raises(UsageError, match=r"dy \(3, 4\) must be \(3, 2, 2\) or, for the last step, \(3, 2\)"):
         ops.lstm_dx(np.zeros((3, 4)), np.zeros((3, 2, 2)), np.zeros((3, 2, 8)), np.zeros((8, 2)))
+
+
+def test_the_number_of_threads_cannot_be_seen(monkeypatch):
+    if threads.cap() < 2:
+        pytest.skip("one core: there is no second thread")
+    monkeypatch.setattr(compile, "WORTH", 0)  # the parallel variant, however small the arrays
+    problem_, dy, results, before = problem("lstm", 5, 3, 9), normal(4, (5, 3, 9)), [], threads.threads()
+    for n in (1, 2):
+        threads.set_threads(n)
+        kept = run("lstm", *problem_, dy, {"on": "cpu"})
+        results.append([x.tobytes() for x in (*kept, ops.recurrent_dw(kept[3], kept[0]))])
+    threads.set_threads(before)
+    assert results[0] == results[1]
