@@ -72,6 +72,7 @@ def build(config: Config, comm: Communicator) -> Job:
         dtype=np.dtype(config.train.dtype),
         backend=config.train.backend,
         micro_batches=config.train.micro_batches,
+        clip_norm=config.optim.clip_norm,
         bucket_bytes=bucket_bytes(config),
     )
     outputs, (_, target) = model.out_shape(dataset.shape), dataset.test.read(NONE)

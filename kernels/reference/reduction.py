@@ -13,4 +13,4 @@ def ordered_sum(parts: np.ndarray) -> np.ndarray:
 
 
 def sum_of_squares(x: np.ndarray) -> np.ndarray:
-    return np.sum(x.astype(np.float64) ** 2, keepdims=True)
+    return np.array([np.sum(x.astype(np.float64) ** 2)])

@@ -97,11 +97,13 @@ class Case:
     stages: int = 1
     schedule: str = "1f1b"
     norm: str = "batch"
+    clip: float = 0.0
 
     def __str__(self) -> str:
         parts = f"-{self.micro_batches} parts" * (self.micro_batches > 1)
         stages = f"-{self.stages} stages {self.schedule}" * (self.stages > 1)
-        return f"{self.model}-{self.optimizer}-{':'.join(map(str, self.shares))}{parts}{stages}{'-own norm' * (self.norm == 'share')}"
+        rest = "-own norm" * (self.norm == "share") + "-clipped" * bool(self.clip)
+        return f"{self.model}-{self.optimizer}-{':'.join(map(str, self.shares))}{parts}{stages}{rest}"
 
     @property
     def ranks(self) -> int:
@@ -124,7 +126,7 @@ def cases(ranks: int) -> list[Case]:
     equal, unequal = SHARES[ranks][0], SHARES[ranks][-1]
     large = [Case("mlp", "sgd", unequal, 3), Case("mlp", "momentum", equal), Case("lenet", "momentum", unequal)]
     small = [Case("digits-cnn", o, s) for o in OPTIMIZERS for s in SHARES[ranks]]
-    norms = [Case("skips", "momentum", unequal, 2, norm=norm) for norm in ("batch", "share")]
+    norms = [Case("skips", "momentum", unequal, 2, norm="batch"), Case("skips", "momentum", unequal, 2, norm="share", clip=0.5)]
     return large + small + norms + PIPELINES[ranks]
 
 
@@ -137,8 +139,8 @@ PIPELINES: dict[int, list[Case]] = {
     ],
     3: [Case("skips", "momentum", (1,), 4, stages=3), Case("mlp", "momentum", (1,), 3, stages=3)],
     4: [
-        Case("skips", "momentum", (1,), 4, stages=4, schedule="gpipe"),
-        Case("skips", "momentum", (3, 1), 2, stages=2),
+        Case("skips", "momentum", (1,), 4, stages=4, schedule="gpipe", clip=0.5),  # with the tie between two stages
+        Case("skips", "momentum", (3, 1), 2, stages=2, clip=0.5),
         Case("skips", "sgd", (1, 0), 3, stages=2, norm="share"),
         Case("digits-cnn", "momentum", (1, 3), 2, stages=2, schedule="gpipe"),
     ],
@@ -186,7 +188,9 @@ def pieces(batch: np.ndarray, split: Split) -> list[np.ndarray]:
 
 
 @cache
-def serial(model: str, optimizer: str, dtype: str = "float64", steps: int = STEPS, split: Split = WHOLE) -> Trained:
+def serial(
+    model: str, optimizer: str, dtype: str = "float64", steps: int = STEPS, split: Split = WHOLE, clip: float = 0.0
+) -> Trained:
     """The definition: forward, loss, backward, update."""
     build, shape = MODELS[model]
     network, rule, fetch = build(), OPTIMIZERS[optimizer], fetching(model, dtype)
@@ -205,6 +209,8 @@ def serial(model: str, optimizer: str, dtype: str = "float64", steps: int = STEP
             network.backward(copy.p, copy.g, saved, dz, ctx)
             loss, hits = loss + one, hits + hit
         copy.commit()
+        if clip:
+            g.flat[:] *= min(1.0, clip / (np.linalg.norm(g.flat) + 1e-6))
         rule.update(w, g, slots, step, BACKEND)
         losses.append(loss / len(batch))
         right.append(hits)
@@ -216,6 +222,7 @@ def strategy(c: Communicator, case: Case, dtype: str = "float64", **settings: An
     model, rule, partition = build(), OPTIMIZERS[case.optimizer], Partition.of(case.shares, len(case.shares))
     known = {"shape": shape, "fetch": fetching(case.model, dtype), "seed": SEED, "dtype": dtype, "backend": BACKEND}
     known |= {"bucket_bytes": 1 << 16, "micro_batches": case.micro_batches, "norm": case.norm}
+    known |= {"clip_norm": case.clip}
     if case.stages == 1:
         return DataParallel(model, rule, c, partition, **{**known, **settings})
     known |= {"bounds": cut([1.0] * len(model), case.stages).bounds, "schedule": case.schedule}
