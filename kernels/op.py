@@ -127,7 +127,8 @@ class Op:
 
     def _check(self, arrays: tuple, hyper: dict) -> None:
         floating = None
-        for name, a in [*zip(self.parameters, arrays, strict=False), *hyper.items()]:
+        names = self.parameters + self.parameters[-1:] * len(arrays)  # the last may stand for many arrays
+        for name, a in [*zip(names, arrays, strict=False), *hyper.items()]:
             if not hasattr(a, "flags"):
                 continue
             if not a.flags.c_contiguous:

@@ -8,6 +8,7 @@ from .arena import Arena, Layout
 from .batch_norm import BatchNorm
 from .conv2d import Conv2d
 from .dropout import Dropout
+from .embedding import Embedding, Positions
 from .flatten import Flatten
 from .group_norm import GroupNorm, LayerNorm
 from .linear import Linear
@@ -23,6 +24,7 @@ __all__ = [
     "Conv2d",
     "CrossEntropy",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GELU",
     "GroupNorm",
@@ -34,6 +36,7 @@ __all__ = [
     "Loss",
     "MaxPool2d",
     "Module",
+    "Positions",
     "ReLU",
     "Replica",
     "Sequential",

@@ -29,12 +29,13 @@ from .batch_norm import batch_norm, batch_norm_dx, batch_norm_sums, column_momen
 from .conv2d import conv2d
 from .conv2d_gradient import conv2d_dw, conv2d_dx
 from .dropout import dropout
-from .elementwise import add, multiply, scaled
+from .elementwise import add, add_bias, multiply, scaled
 from .gemm import column_sum, gemm
 from .group_norm import group_norm, group_norm_dw, group_norm_dx
+from .indexing import concat, gather, scatter_add, split
 from .loss import cross_entropy
 from .optimizer import momentum, sgd
 from .philox import fill_normal, fill_uniform, random_bits
 from .pooling import max_pool2d, max_pool2d_dx
-from .reduction import ordered_sum
+from .reduction import ordered_sum, row_max, row_mean, row_sum, sum_of_squares
 from .softmax import log_softmax, log_softmax_dx, softmax, softmax_dx

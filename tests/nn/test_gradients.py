@@ -27,6 +27,7 @@ LAYERS = [
     ("batch norm of vectors, with relu", BatchNorm(activation="relu"), (6,)),
     ("layer norm", nn.LayerNorm(), (3, 7)),
     ("group norm", nn.GroupNorm(3), (2, 3, 12)),
+    ("positions", nn.Positions(6), (4, 3)),
     ("relu", ReLU(), (4, 3)),
     ("leaky relu", nn.LeakyReLU(0.1), (4, 3)),
     ("sigmoid", nn.Sigmoid(), (4, 3)),
