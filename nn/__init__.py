@@ -3,7 +3,7 @@
     from shoal.nn import Sequential, Conv2d, Linear, Arena, Layout
 """
 
-from .activation import GELU, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Softplus, Tanh
+from .activation import GELU, LeakyReLU, LogSoftmax, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Softplus, Tanh
 from .arena import Arena, Layout
 from .attention import Attention
 from .batch_norm import BatchNorm
@@ -15,7 +15,9 @@ from .conv_transpose import ConvTranspose2d
 from .dice import Dice
 from .dropout import Dropout
 from .elementwise_loss import BCE, L1, MSE, Focal, Huber
+from .embedding import Embedding, Positions
 from .flatten import Flatten
+from .group_norm import GroupNorm, LayerNorm
 from .last import Last
 from .linear import Linear
 from .loss import CrossEntropy, KLDivergence, Loss
@@ -43,25 +45,30 @@ __all__ = [
     "CrossEntropy",
     "Dice",
     "Dropout",
+    "Embedding",
     "Flatten",
     "Focal",
     "GELU",
     "GRU",
     "GlobalAvgPool",
+    "GroupNorm",
     "Huber",
     "KLDivergence",
     "L1",
     "LSTM",
     "Last",
+    "LayerNorm",
     "Layout",
     "LeakyReLU",
     "Linear",
+    "LogSoftmax",
     "Loss",
     "MSE",
     "MaxPool2d",
     "MaxUnpool2d",
     "Module",
     "Pop",
+    "Positions",
     "RNN",
     "ReLU",
     "ReLU6",
@@ -71,6 +78,7 @@ __all__ = [
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "Softmax",
     "Softplus",
     "Stash",
     "Tanh",
