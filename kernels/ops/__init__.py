@@ -50,5 +50,6 @@ from .philox import fill_normal, fill_uniform, random_bits
 from .pooling import avg_pool2d, avg_pool2d_dx, max_pool2d, max_pool2d_dx, max_unpool2d_dx
 from .recurrent import recurrent_dw, rnn, rnn_dx
 from .reduction import ordered_sum, row_max, row_mean, row_sum, sum_of_squares
+from .reduction import ordered_sum, sum_of_squares
 from .softmax import log_softmax, log_softmax_dx, softmax, softmax_dx
 from .upsampling import upsample2d, upsample2d_dx
