@@ -30,7 +30,6 @@ from .activation import (
 from .adaptive import adagrad, adam, mixed_adam, rmsprop
 from .attention import attention, attention_dx
 from .batch_norm import batch_norm, batch_norm_dx, batch_norm_sums, column_moments
-from .concat import concat, split
 from .conv2d import conv2d
 from .conv2d_gradient import conv2d_dw, conv2d_dx
 from .conv3d import conv3d, conv3d_dw, conv3d_dx
@@ -50,6 +49,5 @@ from .philox import fill_normal, fill_uniform, random_bits
 from .pooling import avg_pool2d, avg_pool2d_dx, max_pool2d, max_pool2d_dx, max_unpool2d_dx
 from .recurrent import recurrent_dw, rnn, rnn_dx
 from .reduction import ordered_sum, row_max, row_mean, row_sum, sum_of_squares
-from .reduction import ordered_sum, sum_of_squares
 from .softmax import log_softmax, log_softmax_dx, softmax, softmax_dx
 from .upsampling import upsample2d, upsample2d_dx
