@@ -20,7 +20,8 @@ from ..mpi.buckets import cut
 from ..nn import models
 from ..nn.arena import Layout
 from ..nn.cost import measure
-from .build import bucket_bytes, optimizer
+from .build import optimizer, outputs
+from .parallel import bucket_bytes
 from .config import Config
 from .data import open_dataset
 from .sampler import Sampler
@@ -53,7 +54,7 @@ def plan(config: Config, ranks: int) -> Plan:
     ranks = max(ranks, len(config.parallel.shares))
     dataset = open_dataset(config.data, config.train.dtype)
     sampler = Sampler(len(dataset.train), config.train.batch, config.train.seed, config.train.backend)
-    model = models.build(config.model.name, dataset.shape, dataset.classes, **config.model.options)
+    model = models.build(config.model.name, dataset.shape, outputs(dataset), **config.model.options)
     layout = Layout(model.specs(dataset.shape))
     itemsize = np.dtype(config.train.dtype).itemsize
     slots = optimizer(config.optim, config.train.epochs * len(sampler)).slots
