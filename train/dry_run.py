@@ -21,9 +21,9 @@ from ..nn import models
 from ..nn.arena import Layout
 from ..nn.cost import measure
 from .build import optimizer, outputs
-from .parallel import bucket_bytes
 from .config import Config
 from .data import open_dataset
+from .parallel import bucket_bytes
 from .sampler import Sampler
 from .summary import size
 from .terminal import console
