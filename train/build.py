@@ -53,7 +53,7 @@ def build(config: Config, comm: Communicator) -> Job:
     dataset = open_dataset(config.data, config.train.dtype)
     config = replace(config, data=dataset.config)  # complete: what the training part says goes wherever the run goes
     sampler = Sampler(len(dataset.train), config.train.batch, config.train.seed, config.train.backend)
-    model = models.build(config.model.name, dataset.shape, dataset.classes, **config.model.options)
+    model = network(config, dataset)
     partition = Partition.of(config.parallel.shares, comm.size)
     agreement.agree(comm, facts(config, dataset))
     prefetch = Prefetch(dataset.train.read)
@@ -70,9 +70,20 @@ def build(config: Config, comm: Communicator) -> Job:
         micro_batches=config.train.micro_batches,
         bucket_bytes=bucket_bytes(config),
     )
-    outputs, (_, target) = model.out_shape(dataset.shape), dataset.test.read(NONE)
-    metrics = Metrics(config.train.metrics, config.checkpoint.best, outputs, target, comm)
+    shape, (_, target) = model.out_shape(dataset.shape), dataset.test.read(NONE)
+    metrics = Metrics(config.train.metrics, config.checkpoint.best, shape, target, comm)
     return Job(config, comm, threads, dataset, sampler, model, prefetch, strategy, metrics)
+
+
+def network(config: Config, dataset: Dataset) -> Sequential:
+    """The model of the configuration for these data."""
+    tokens = dataset.sample.dtype.kind == "i"
+    return models.build(config.model.name, dataset.shape, outputs(dataset), tokens=tokens, **config.model.options)
+
+
+def outputs(dataset: Dataset) -> int:
+    """What a model is told of the targets: how many classes there are, or values that are to be found."""
+    return dataset.classes or (dataset.target.shape or (1,))[-1]
 
 
 def facts(config: Config, dataset: Dataset) -> dict[str, str]:

@@ -17,10 +17,9 @@ from ..core.partition import Partition
 from ..core.shape import prod
 from ..mpi.allreduce import slices
 from ..mpi.buckets import cut
-from ..nn import models
 from ..nn.arena import Layout
 from ..nn.cost import measure
-from .build import bucket_bytes, optimizer
+from .build import bucket_bytes, network, optimizer
 from .config import Config
 from .data import open_dataset
 from .sampler import Sampler
@@ -53,7 +52,7 @@ def plan(config: Config, ranks: int) -> Plan:
     ranks = max(ranks, len(config.parallel.shares))
     dataset = open_dataset(config.data, config.train.dtype)
     sampler = Sampler(len(dataset.train), config.train.batch, config.train.seed, config.train.backend)
-    model = models.build(config.model.name, dataset.shape, dataset.classes, **config.model.options)
+    model = network(config, dataset)
     layout = Layout(model.specs(dataset.shape))
     itemsize = np.dtype(config.train.dtype).itemsize
     arenas = (2 + len(optimizer(config.optim).slots)) * layout.size * itemsize
