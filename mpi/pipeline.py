@@ -107,6 +107,9 @@ class Pipeline(Synchronous):
     def last(self) -> bool:
         return self.stage == self.stages - 1
 
+    def _stages(self, a: np.ndarray) -> np.ndarray:
+        return self.pipe.allreduce(a, "norm")
+
     def needs(self, batch: np.ndarray) -> np.ndarray:
         """The first stage reads the samples and the last their targets; those in between read nothing."""
         return self.share(batch) if self.first or self.last else np.empty(0, np.int64)

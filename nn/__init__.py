@@ -3,19 +3,24 @@
     from shoal.nn import Sequential, Conv2d, Linear, Arena, Layout
 """
 
-from .activation import GELU, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Softplus, Tanh
+from .activation import GELU, LeakyReLU, LogSoftmax, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Softplus, Tanh
 from .arena import Arena, Layout
 from .attention import Attention
 from .batch_norm import BatchNorm
 from .concat import Concat
 from .conv1d import Conv1d
 from .conv2d import Conv2d
+from .conv3d import Conv3d
 from .conv_transpose import ConvTranspose2d
+from .dice import Dice
 from .dropout import Dropout
+from .elementwise_loss import BCE, L1, MSE, Focal, Huber
+from .embedding import Embedding, Positions
 from .flatten import Flatten
+from .group_norm import GroupNorm, LayerNorm
 from .last import Last
 from .linear import Linear
-from .loss import CrossEntropy, Loss
+from .loss import CrossEntropy, KLDivergence, Loss
 from .module import Module
 from .pooling import AvgPool2d, GlobalAvgPool, MaxPool2d, MaxUnpool2d
 from .recurrent import GRU, LSTM, RNN
@@ -31,26 +36,39 @@ __all__ = [
     "Attention",
     "AvgPool2d",
     "BatchNorm",
+    "BCE",
     "Concat",
     "Conv1d",
     "Conv2d",
+    "Conv3d",
     "ConvTranspose2d",
     "CrossEntropy",
+    "Dice",
     "Dropout",
+    "Embedding",
     "Flatten",
+    "Focal",
     "GELU",
     "GlobalAvgPool",
+    "GroupNorm",
     "GRU",
+    "Huber",
+    "KLDivergence",
+    "L1",
     "Last",
+    "LayerNorm",
     "Layout",
     "LeakyReLU",
     "Linear",
+    "LogSoftmax",
     "Loss",
     "LSTM",
     "MaxPool2d",
     "MaxUnpool2d",
     "Module",
+    "MSE",
     "Pop",
+    "Positions",
     "ReLU",
     "ReLU6",
     "Replica",
@@ -60,6 +78,7 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "SiLU",
+    "Softmax",
     "Softplus",
     "Stash",
     "Tanh",

@@ -99,3 +99,15 @@ class GELU(Activation):
     @property
     def gradient(self) -> Op:  # type: ignore[override]
         return ops.gelu_tanh_dx if self.approximate else ops.gelu_dx
+
+
+class Softmax(Activation):
+    """y[...,k] = exp(x[...,k]) / sum_j exp(x[...,j])"""
+
+    function, gradient, from_output = ops.softmax, ops.softmax_dx, True
+
+
+class LogSoftmax(Activation):
+    """y[...,k] = x[...,k] - log( sum_j exp(x[...,j]) )"""
+
+    function, gradient, from_output = ops.log_softmax, ops.log_softmax_dx, True

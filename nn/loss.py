@@ -7,6 +7,7 @@ its samples lie on ranks and micro-batches.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..core.context import Context
 from ..core.errors import DataError, UsageError
 from ..core.shape import prod
 from ..kernels import ops
+from .linear import rows
 
 
 class Loss:
@@ -24,10 +26,12 @@ class Loss:
 
     scale is 1 / (mass of the GLOBAL batch): then the sum of the ranks' gradients is the gradient of the global mean.
     right: how many terms were classified right, 0 for a loss that classifies nothing.   May overwrite z.
-    even: the mass of a batch follows from the number of its samples alone, so no rank has to ask the others.
+    even: the mass follows from the target's shape alone, so no rank has to ask the others; mass() then reads the shape only.
     """
 
-    even = True
+    @property
+    def even(self) -> bool:
+        return True
 
     def mass(self, target: Any) -> float:
         """The sum of the weights of all terms of this target: (N, ...) -> N * ..."""
@@ -38,24 +42,83 @@ class Loss:
         raise NotImplementedError
 
 
-class CrossEntropy(Loss):
-    """Softmax cross-entropy over class labels.
+def total(losses: Any) -> float:
+    return float(losses.sum(dtype=np.float64))
 
-        loss_sum = sum_n loss[n]          dz = scale * d(loss_sum)/dz
+
+@dataclass(frozen=True)
+class CrossEntropy(Loss):
+    """Softmax cross-entropy over class labels, with PyTorch's options; kernels/ops/loss.py has the formula.
+
+        mass = sum_n weights[labels[n]]          over the terms that count, so that sum / mass is PyTorch's mean
 
     z: (N, ..., K)   labels: (N, ...) int64 in [0, K): n runs over samples, and over steps or pixels of each.
+    smoothing: the share of a label that is spread over all classes.   weights: one per class, () means 1.
+    ignore: a label whose terms do not count.
     """
+
+    smoothing: float = 0.0
+    weights: tuple[float, ...] = ()
+    ignore: int | None = None
+
+    @property
+    def even(self) -> bool:
+        return not self.weights and self.ignore is None
+
+    def mass(self, labels: Any) -> float:
+        if self.even:
+            return super().mass(labels)
+        labels = labels[self._counts(labels)]
+        if not self.weights:
+            return float(labels.size)
+        self._check(labels, len(self.weights))
+        return total(np.asarray(self.weights)[labels])
 
     def __call__(self, z: Any, labels: Any, scale: float, ctx: Context) -> tuple[float, int, Any]:
         """(sum of the losses in float64, terms classified right, dz). DataError for a label outside [0, K)."""
         if labels.shape != z.shape[:-1]:
             raise UsageError(f"labels {labels.shape} for logits {z.shape}", f"one label for each of {z.shape[:-1]}")
-        if labels.size and not 0 <= labels.min() <= labels.max() < z.shape[-1]:
+        counts = self._counts(labels)
+        self._check(labels[counts], z.shape[-1])
+        losses, dz = ops.cross_entropy(
+            rows(z),
+            labels.reshape(-1),
+            smoothing=self.smoothing,
+            weights=np.asarray(self.weights, z.dtype) if self.weights else None,
+            ignore=self.ignore,
+            scale=scale,
+            pool=ctx.pool,
+            backend=ctx.backend,
+        )
+        right = int((z.argmax(axis=-1) == labels)[counts].sum()) if labels.size else 0
+        return total(losses), right, dz.reshape(z.shape)
+
+    def _counts(self, labels: Any) -> Any:
+        """An index of the labels that count."""
+        return ... if self.ignore is None else labels != self.ignore
+
+    def _check(self, labels: Any, classes: int) -> None:
+        if labels.size and not 0 <= labels.min() <= labels.max() < classes:
             raise DataError(
-                f"labels from {labels.min()} to {labels.max()} for {z.shape[-1]} classes",
-                "the model's last layer needs one output per class",
+                f"labels from {labels.min()} to {labels.max()} for {classes} classes",
+                "the model's last layer, and the loss's weights, need one number per class",
             )
-        rows = z.reshape(prod(z.shape[:-1]), z.shape[-1])
-        losses, dz = ops.cross_entropy(rows, labels.reshape(-1), scale=scale, pool=ctx.pool, backend=ctx.backend)
-        right = int((z.argmax(axis=-1) == labels).sum()) if labels.size else 0
-        return float(losses.sum(dtype=np.float64)), right, dz.reshape(z.shape)
+
+
+@dataclass(frozen=True)
+class KLDivergence(Loss):
+    """Distillation: how far softened classes are from a teacher's; kernels/ops/loss.py has the formula.
+
+    z, and the teacher's logits as target: (N, ..., K).   mass = N * ..., without K.
+    """
+
+    temperature: float = 1.0
+
+    def mass(self, target: Any) -> float:
+        return float(prod(target.shape[:-1]))
+
+    def __call__(self, z: Any, target: Any, scale: float, ctx: Context) -> tuple[float, int, Any]:
+        losses, dz = ops.kl_divergence(
+            rows(z), rows(target), temperature=self.temperature, scale=scale, pool=ctx.pool, backend=ctx.backend
+        )
+        return total(losses), 0, dz.reshape(z.shape)

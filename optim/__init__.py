@@ -5,7 +5,9 @@ and saved exactly as weights are.
 """
 
 from .adaptive import Adagrad, Adam, AdamW, NAdam, QHAdam, RMSprop
+from .clip import clip
 from .optimizer import Optimizer
+from .schedule import SCHEDULES, Constant, Cosine, OneCycle, Polynomial, Step, Warmup
 from .sgd import NAG, QHM, SGD, AggMo, Sutskever
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
@@ -23,4 +25,4 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 }
 
 __all__ = ["OPTIMIZERS", "SGD", "NAG", "QHM", "AggMo", "Adagrad", "Adam", "AdamW", "NAdam", "QHAdam", "RMSprop"]
-__all__ += ["Optimizer", "Sutskever"]
+__all__ += ["Optimizer", "clip", "Sutskever", "SCHEDULES", "Constant", "Cosine", "OneCycle", "Polynomial", "Step", "Warmup"]

@@ -7,15 +7,15 @@
     cutout   zeros in a square of side `cutout` around any pixel    DeVries, Taylor 2017 (1708.04552)
     noise    + noise * n, n normal, for every value
 
-Random bits are Philox's at key (seed, "augment", kind), counter (step = epoch, sample), so that any rank count, share or
-order of reading gives the same pixels, and a resumed run those of the run that was cut. A split does not know the
+Random bits are Philox's at key (seed, "augment", kind), counter (step = epoch, sample), so that any rank count, share
+or order of reading gives the same pixels, and a resumed run those of the run that was cut. A split does not know the
 epoch; whoever announces an epoch's batches does, and asks for the split of that epoch. Where the target is the input,
 it moves with crop and flip, and is what cutout and noise have not touched: the network learns to undo them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,16 +39,19 @@ def augmented(split: Split, data: Data, seed: int, epoch: int) -> Split:
 
 def check(data: Data, shape: Shape) -> None:
     """UsageError where samples of this shape cannot be changed so, or a number is given without its kind."""
-    defaults = {item.name: item.default for item in fields(Data)}
     for kind, number in NUMBER.items():
-        if getattr(data, number) != defaults[number] and kind not in data.augment:
-            raise UsageError(f'data.{number} without "{kind}" in data.augment', f"data.augment={','.join((*data.augment, kind))}")
+        if kind not in data.augment and getattr(data, number) != getattr(Data, number):
+            cure = f"data.augment={','.join((*data.augment, kind))}"
+            raise UsageError(f'data.{number} without "{kind}" in data.augment', cure)
     for kind in data.augment:
-        if kind != "noise" and len(shape) != 3:
-            raise UsageError(f'data.augment: "{kind}" needs samples (H, W, C), these are {shape}', 'only "noise" takes any shape')
-        if getattr(data, NUMBER.get(kind, ""), 0) > min(shape[:2]) and kind != "noise":
-            number = f"data.{NUMBER[kind]} = {getattr(data, NUMBER[kind])}"
-            raise UsageError(f"{number} is larger than samples of {shape}", f"give at most {min(shape[:2])}")
+        if kind == "noise":
+            continue
+        if len(shape) != 3:
+            problem = f'data.augment: "{kind}" needs samples (H, W, C), these are {shape}'
+            raise UsageError(problem, 'only "noise" takes any shape')
+        if kind in NUMBER and getattr(data, NUMBER[kind]) > min(shape[:2]):
+            problem = f"data.{NUMBER[kind]} = {getattr(data, NUMBER[kind])} is larger than samples of {shape}"
+            raise UsageError(problem, f"give at most {min(shape[:2])}")
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def flip(x: np.ndarray, bits: np.ndarray) -> np.ndarray:
 
 
 def cut_out(x: np.ndarray, bits: np.ndarray, side: int) -> None:
-    """x[i, a : a + side, b : b + side] = 0, so placed that its middle may be any pixel.   x: (N, H, W, C)   bits: (N, 2)"""
+    """x[i, a : a + side, b : b + side] = 0, its middle at any pixel.   x: (N, H, W, C)   bits: (N, 2)"""
     for i in range(len(x)):
         square = []
         for word, n in zip(bits[i], x.shape[1:3], strict=True):

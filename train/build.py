@@ -5,23 +5,27 @@ Before anything is built every rank knows its threads; before anything is run al
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
 from ..core.errors import UsageError
-from ..core.partition import Partition
+from ..core.shape import prod
 from ..mpi import agreement
 from ..mpi.communicator import Communicator
-from ..mpi.data_parallel import DataParallel
+from ..mpi.synchronous import Synchronous
 from ..nn import models
+from ..nn.loss import Loss
+from ..nn.losses import LOSSES
 from ..nn.sequential import Sequential
-from ..optim import SGD
+from ..optim import OPTIMIZERS, SCHEDULES, Optimizer, Warmup
 from . import config as configuration
 from . import run, tables
 from .config import Config
 from .data import Dataset, open_dataset
 from .metrics import Metrics
+from .parallel import strategy
 from .prefetch import Prefetch
 from .sampler import Sampler
 
@@ -39,7 +43,7 @@ class Job:
     sampler: Sampler
     model: Sequential
     prefetch: Prefetch
-    strategy: DataParallel
+    strategy: Synchronous
     metrics: Metrics
 
 
@@ -54,36 +58,19 @@ def build(config: Config, comm: Communicator) -> Job:
     config = replace(config, data=dataset.config)  # complete: what the training part says goes wherever the run goes
     sampler = Sampler(len(dataset.train), config.train.batch, config.train.seed, config.train.backend)
     model = network(config, dataset)
-    partition = Partition.of(config.parallel.shares, comm.size)
     agreement.agree(comm, facts(config, dataset))
     prefetch = Prefetch(dataset.train.read)
-    strategy = DataParallel(
-        model,
-        optimizer(config.optim),
-        comm,
-        partition,
-        shape=dataset.shape,
-        fetch=prefetch,
-        seed=config.train.seed,
-        dtype=np.dtype(config.train.dtype),
-        backend=config.train.backend,
-        micro_batches=config.train.micro_batches,
-        bucket_bytes=bucket_bytes(config),
-    )
+    rule = optimizer(config.optim, config.train.epochs * len(sampler))
+    trainer = strategy(config, comm, model, dataset, rule, loss(config.loss, dataset), prefetch)
     shape, (_, target) = model.out_shape(dataset.shape), dataset.test.read(NONE)
     metrics = Metrics(config.train.metrics, config.checkpoint.best, shape, target, comm)
-    return Job(config, comm, threads, dataset, sampler, model, prefetch, strategy, metrics)
+    return Job(config, comm, threads, dataset, sampler, model, prefetch, trainer, metrics)
 
 
 def network(config: Config, dataset: Dataset) -> Sequential:
     """The model of the configuration for these data."""
     tokens = dataset.sample.dtype.kind == "i"
     return models.build(config.model.name, dataset.shape, outputs(dataset), tokens=tokens, **config.model.options)
-
-
-def outputs(dataset: Dataset) -> int:
-    """What a model is told of the targets: how many classes there are, or values that are to be found."""
-    return dataset.classes or (dataset.target.shape or (1,))[-1]
 
 
 def facts(config: Config, dataset: Dataset) -> dict[str, str]:
@@ -93,12 +80,30 @@ def facts(config: Config, dataset: Dataset) -> dict[str, str]:
     return settings | {"versions": versions, "data": dataset.digest}
 
 
-def optimizer(optim: configuration.Optim) -> SGD:
-    return SGD(optim.lr, optim.momentum, optim.dampening, optim.nesterov, weight_decay=optim.weight_decay)
+def optimizer(optim: configuration.Optim, steps: int) -> Optimizer:
+    """The update rule with its schedule over so many updates, each with the settings it takes."""
+    given = {**vars(optim), "steps": max(steps - optim.warmup_steps, 1)}
+    schedule = _made(SCHEDULES[optim.schedule], given)
+    given["lr"] = Warmup(schedule, optim.warmup_steps) if optim.warmup_steps else schedule
+    return _made(OPTIMIZERS[optim.name], given)
 
 
-def bucket_bytes(config: Config) -> int:
-    return int(min(config.parallel.bucket_mb, 1 << 20) * (1 << 20))  # infinity is one bucket
+def loss(section: configuration.Loss, dataset: Dataset) -> Loss:
+    """The loss with the settings it takes; UsageError where values have no loss that was asked for."""
+    if section.name == "auto" and dataset.targets == "values":
+        if section != configuration.Loss():
+            raise UsageError("[loss] has settings of cross-entropy, but the targets are values", "name the loss: loss.name=mse")
+        section = configuration.Loss("mse")
+    return _made(LOSSES["cross-entropy" if section.name == "auto" else section.name], vars(section))
+
+
+def _made(cls: type, given: dict[str, Any]) -> Any:
+    return cls(**{item.name: given[item.name] for item in fields(cls)})
+
+
+def outputs(dataset: Dataset) -> int:
+    """How many numbers a classifying model gives for a sample or a position of it."""
+    return dataset.classes or prod(dataset.target.shape)
 
 
 def use_threads(config: Config, comm: Communicator) -> int:

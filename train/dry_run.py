@@ -19,9 +19,10 @@ from ..mpi.allreduce import slices
 from ..mpi.buckets import cut
 from ..nn.arena import Layout
 from ..nn.cost import measure
-from .build import bucket_bytes, network, optimizer
+from .build import network, optimizer
 from .config import Config
 from .data import open_dataset
+from .parallel import bucket_bytes
 from .sampler import Sampler
 from .summary import size
 from .terminal import console
@@ -55,7 +56,8 @@ def plan(config: Config, ranks: int) -> Plan:
     model = network(config, dataset)
     layout = Layout(model.specs(dataset.shape))
     itemsize = np.dtype(config.train.dtype).itemsize
-    arenas = (2 + len(optimizer(config.optim).slots)) * layout.size * itemsize
+    slots = optimizer(config.optim, config.train.epochs * len(sampler)).slots
+    arenas = (2 + len(slots)) * layout.size * itemsize
     blocks = measure(model, dataset.shape, config.train.dtype, integers=dataset.sample.dtype.kind == "i")
     per_sample = total(blocks).activations + _widest(prod(dataset.shape) * itemsize, blocks)
     pieces = [bucket.stop - bucket.start for bucket in cut(layout, bucket_bytes(config) // itemsize)]

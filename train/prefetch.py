@@ -55,7 +55,8 @@ class Prefetch:
         """
         ready: queue.Queue = queue.Queue(self.depth)
         left = threading.Event()
-        thread = threading.Thread(target=self._run, args=(shares, read or self.read, ready, left), name="prefetch", daemon=True)
+        work = (shares, read or self.read, ready, left)
+        thread = threading.Thread(target=self._run, args=work, name="prefetch", daemon=True)
         self.ready = ready
         thread.start()
         try:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import fields, is_dataclass
+from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from ..core.errors import UsageError
@@ -27,9 +28,17 @@ SEVERAL = {int: "integers", float: "numbers", str: "strings"}
 def keys(cls: type, prefix: str = "") -> dict[str, Any]:
     """{dotted key: type} of a dataclass of dataclasses."""
     found: dict[str, Any] = {}
-    for name, hint in get_type_hints(cls).items():
+    for name, hint in _hints(cls).items():
         found |= keys(hint, f"{prefix}{name}.") if is_section(hint) else {prefix + name: hint}
     return found
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    """{field: type}; a field that may be None is left out or has the other type."""
+    return {
+        name: next(one for one in get_args(hint) if one is not NoneType) if NoneType in get_args(hint) else hint
+        for name, hint in get_type_hints(cls).items()
+    }
 
 
 def is_section(hint: Any) -> bool:
@@ -38,12 +47,14 @@ def is_section(hint: Any) -> bool:
 
 def read(cls: type[T], table: dict[str, Any], prefix: str = "") -> T:
     """The dataclass that the nested table describes; what the table does not say keeps its default."""
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     values: dict[str, Any] = {}
     for name, value in table.items():
         key = prefix + name
         if name not in hints:
             raise _unknown(key, list(keys(cls, prefix)))
+        if value is None:  # TOML has no null; a checkpoint's JSON has, for what was left out
+            continue
         if not is_section(hints[name]):
             values[name] = _checked(key, value, hints[name])
         elif isinstance(value, dict):
@@ -54,7 +65,8 @@ def read(cls: type[T], table: dict[str, Any], prefix: str = "") -> T:
         least = item.metadata.get("least")
         if item.name in values and least is not None and not values[item.name] >= least:
             problem = f"{prefix}{item.name} = {values[item.name]} must be at least {least}"
-            raise UsageError(problem, f"the default is {item.default}")
+            usual = "leave it out for the default" if item.default is None else f"the default is {item.default}"
+            raise UsageError(problem, usual)
     return cls(**values)
 
 
@@ -80,11 +92,11 @@ def override(cls: type, table: dict[str, Any], settings: Sequence[str]) -> dict[
 
 
 def write(config: Any) -> str:
-    """The configuration as TOML, every key of it."""
+    """The configuration as TOML, every key of it that has a value."""
     sections = []
     for section in fields(config):
-        inside = getattr(config, section.name)
-        lines = [f"{item.name} = {toml(getattr(inside, item.name))}" for item in fields(inside)]
+        inside = vars(getattr(config, section.name))
+        lines = [f"{name} = {toml(value)}" for name, value in inside.items() if value is not None]
         sections.append("\n".join([f"[{section.name}]", *lines]))
     return "\n\n".join(sections) + "\n"
 

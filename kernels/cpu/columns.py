@@ -14,10 +14,14 @@ import numpy as np
 from numba import njit, prange
 
 from .brgemm import empty
-from .compile import kernel
+from .compile import kernel, specialised
 
 LINE = 1024  # elements: four lines are read at once, and shorter ones are over before the memory's prefetcher has seen them
 JOB = 1 << 15  # elements
+
+left: Any  # what the loops below call; each copy of them has its own
+add_four: Any
+add_line: Any
 
 
 def line(channels: int) -> int:
@@ -48,15 +52,8 @@ def column_products(a: np.ndarray, b: np.ndarray, mean: np.ndarray, pool: Any) -
     return partial.sum(axis=0).reshape(2, -1, mean.size).sum(axis=1)
 
 
-@kernel
-def _products(a, b, mean, step, partial):
-    for index in prange(partial.shape[0]):
-        at = np.int64(index) * step
-        _add_products(a[at : at + step], b[at : at + step], mean, partial[index, 0], partial[index, 1])
-
-
-@njit
-def _add_products(a, b, mean, sums, products):
+def _add_lines(a, b, mean, sums, products):
+    """sums and products, one for each number of a line: those of left(a) and left(a) * (b - mean) over all lines."""
     width = mean.size
     for j in range(width):
         sums[j] = 0
@@ -64,23 +61,48 @@ def _add_products(a, b, mean, sums, products):
     fours = a.size // (4 * width) * (4 * width)
     for at in range(0, fours, 4 * width):
         four = a[at : at + 4 * width].reshape(4, width), b[at : at + 4 * width].reshape(4, width)
-        _add_four(four[0], four[1], mean, sums, products)
+        add_four(four[0], four[1], mean, sums, products)  # noqa: F821
     for at in range(fours, a.size, width):
-        _add_line(a[at : at + width], b[at : at + width], mean, sums, products)
+        add_line(a[at : at + width], b[at : at + width], mean, sums, products)  # noqa: F821
 
 
-@njit
 def _add_four(a, b, mean, sums, products):
     """Four lines are added to each other first: the sums then travel to memory and back once for all of them."""
     for j in range(mean.size):
-        a0, a1, a2, a3 = np.float64(a[0, j]), np.float64(a[1, j]), np.float64(a[2, j]), np.float64(a[3, j])
+        m = mean[j]
+        a0, a1, a2, a3 = left(a[0, j], m), left(a[1, j], m), left(a[2, j], m), left(a[3, j], m)  # noqa: F821
         sums[j] += (a0 + a1) + (a2 + a3)
-        first = a0 * (b[0, j] - mean[j]) + a1 * (b[1, j] - mean[j])
-        products[j] += first + (a2 * (b[2, j] - mean[j]) + a3 * (b[3, j] - mean[j]))
+        products[j] += (a0 * (b[0, j] - m) + a1 * (b[1, j] - m)) + (a2 * (b[2, j] - m) + a3 * (b[3, j] - m))
+
+
+def _add_line(a, b, mean, sums, products):
+    for j in range(a.size):
+        a0 = left(a[j], mean[j])  # noqa: F821
+        sums[j] += a0
+        products[j] += a0 * (b[j] - mean[j])
 
 
 @njit
-def _add_line(a, b, mean, sums, products):
-    for j in range(a.size):
-        sums[j] += a[j]
-        products[j] += np.float64(a[j]) * (b[j] - mean[j])
+def _as_it_is(a, mean):
+    return np.float64(a)
+
+
+@njit
+def _centred(a, mean):
+    return a - mean
+
+
+def _over_lines(name: str, left: Any) -> Any:
+    four, one = (njit(specialised(f, f"{name}{f.__name__}", left=left)) for f in (_add_four, _add_line))
+    return njit(specialised(_add_lines, name, add_four=four, add_line=one))
+
+
+add_products = _over_lines("add_products", _as_it_is)  # a and a * (b - mean)
+add_squares = _over_lines("add_squares", _centred)  # a - mean and (a - mean) * (b - mean)
+
+
+@kernel
+def _products(a, b, mean, step, partial):
+    for index in prange(partial.shape[0]):
+        at = np.int64(index) * step
+        add_products(a[at : at + step], b[at : at + step], mean, partial[index, 0], partial[index, 1])

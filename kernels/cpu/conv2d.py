@@ -40,7 +40,9 @@ def conv2d(
     k, r, s, c = w.shape
     filters = Layout(1, 1, r * s * c, 0, 0, 1, k // groups, r * s * c, groups, k // groups * r * s * c)
     w = packed(w, filters, pool)
-    correlation = correlate(x.dtype, x.shape, out.shape, window.kernel, window.stride, window.dilation, groups)
+    correlation = correlate(
+        x.dtype, x.shape, out.shape, (1, *window.kernel), (1, *window.stride), (1, *window.dilation), groups
+    )
     multiply(correlation, x, w, out, pool, bias, activation)
 
 
@@ -58,22 +60,25 @@ def packed(src: Any, layout: Layout, pool: Any) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def correlate(dtype: np.dtype, x: Shape, y: Shape, kernel: Shape, stride: Shape, dilation: Shape, groups: int) -> Product:
-    """The product of an image x (N, H, W, C), padded already, with filters packed [g][panel][(r,s,c)][v], giving y."""
+    """The product of x (D, H, W, C), padded already, with filters packed [g][panel][(t,r,s,c)][v], giving y (O, P, Q, K).
+
+    D is the depth of one sample; or the samples of a batch of images, over which the window steps one by one.
+    """
     _, height, width, channels = x
-    n, p, q, k = y
+    o, p, q, k = y
     c, row, nr = channels // groups, width * channels, lanes(dtype)
-    taps = np.stack(np.meshgrid(*map(np.arange, kernel), indexing="ij"), axis=-1).reshape(-1, 2)
-    a_taps = taps @ (dilation[0] * row, dilation[1] * channels)
+    taps = np.stack(np.meshgrid(*map(np.arange, kernel), indexing="ij"), axis=-1).reshape(-1, 3)
+    a_taps = taps @ (dilation[0] * height * row, dilation[1] * row, dilation[2] * channels)
     b_taps = np.arange(len(taps)) * c * nr
-    run = kernel[1] if dilation[1] == 1 and groups == 1 else 1  # taps that follow each other in memory
+    run = kernel[2] if dilation[2] == 1 and groups == 1 else 1  # taps that follow each other in memory
     steps = Steps(
-        rows=n * p * q,
+        rows=o * p * q,
         columns=k // groups,
         n1=p,
         n2=q,
-        a0=height * row,
-        a1=stride[0] * row,
-        a2=stride[1] * channels,
+        a0=stride[0] * height * row,
+        a1=stride[1] * row,
+        a2=stride[2] * channels,
         c0=p * q * k,
         c1=q * k,
         c2=k,

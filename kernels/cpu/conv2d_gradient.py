@@ -40,15 +40,17 @@ def conv2d_dx(
         depthwise.dx(dy, w, window, out, pool, bias, activation)
         return
     k, r, s, c = w.shape
-    dy = place(dy, _spread(size, window), pool)
+    dy = place(dy, spread(size, window), pool)
     k //= groups
     rotated = Layout(r, s, k, -s * c, -c, r * s * c, c, 1, groups, k * r * s * c, (r * s - 1) * c)
     w = packed(w, rotated, pool)
-    correlation = correlate(dy.dtype, dy.shape, out.shape, window.kernel, (1, 1), window.dilation, groups)
+    correlation = correlate(
+        dy.dtype, dy.shape, out.shape, (1, *window.kernel), (1, 1, 1), (1, *window.dilation), groups
+    )
     multiply(correlation, dy, w, out, pool, bias, activation)
 
 
-def _spread(size: Pair, window: Window) -> Placement:
+def spread(size: Pair, window: Window) -> Placement:
     """Where dy stands in the image whose plain correlation with the rotated filters has `size`."""
     reach = [d * (k - 1) for d, k in zip(window.dilation, window.kernel, strict=True)]
     (top, _), (left, _) = window.padding
@@ -63,12 +65,24 @@ def conv2d_dw(
         depthwise.dw(x, dy, window, out, pool, accumulate)
         return
     x = place(x, padded(x.shape[1:3], window), pool)
-    pixels, k, terms = dy.size // dy.shape[3], dy.shape[3] // groups, out.size // dy.shape[3]
-    in_place = _in_place(terms, k, dy.shape[3], dy.dtype)
-    panels = dy if in_place else packed(dy, Layout(1, 1, pixels, 0, 0, dy.shape[3], k, 1, groups, k), pool)
-    transposed = empty(pool, out.size, out.dtype)  # [g][(r,s,c)][k]
-    multiply(_weights(x.dtype, x.shape, dy.shape, window, groups, in_place), x, panels, transposed, pool)
-    pack(transposed, out.reshape(-1), Layout(1, 1, k, 0, 0, 1, terms, k, groups, terms * k), terms, accumulate)
+    steps = (1, *window.stride), (1, *window.dilation)
+    by_weight(x[None], dy[None], out[:, None], *steps, groups, accumulate, pool)
+
+
+def by_weight(
+    x: Any, dy: Any, dw: Any, stride: Shape, dilation: Shape, groups: int, accumulate: bool, pool: Any
+) -> None:
+    """dw (K, T, R, S, C/G) of x (N, D, H, W, C), padded already, and dy (N, O, P, Q, K): a product for each t."""
+    channels, depth = dy.shape[4], dw.shape[1]
+    pixels, k, terms = dy.size // channels, channels // groups, dw.size // channels
+    in_place = _in_place(terms, k, channels, dy.dtype)
+    panels = dy if in_place else packed(dy, Layout(1, 1, pixels, 0, 0, channels, k, 1, groups, k), pool)
+    transposed = empty(pool, dw.size, dw.dtype)  # [g][(t,r,s,c)][k]
+    weights = _weights(x.dtype, x.shape, dy.shape, dw.shape[1:4], stride, dilation, groups, in_place)
+    for t in range(depth):
+        plane = t * dilation[0] * prod(x.shape[2:])
+        multiply(weights, x.reshape(-1)[plane:], panels, transposed[t * terms // depth * k :], pool)
+    pack(transposed, dw.reshape(-1), Layout(1, 1, k, 0, 0, 1, terms, k, groups, terms * k), terms, accumulate)
 
 
 def _in_place(rows: int, k: int, channels: int, dtype: np.dtype) -> bool:
@@ -80,32 +94,34 @@ def _in_place(rows: int, k: int, channels: int, dtype: np.dtype) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _weights(dtype: np.dtype, x: Shape, dy: Shape, window: Window, groups: int, in_place: bool) -> Product:
-    """The product of a padded image x with dy, in place or packed [g][panel][(n,p,q)][v], giving [g][(r,s,c)][k]."""
-    _, height, width, channels = x
-    n, p, q, k = dy[0], dy[1], dy[2], dy[3] // groups
-    c, row, nr = channels // groups, width * channels, lanes(dtype)
-    rows = prod(window.kernel) * c
-    b_step, b_panel, b_group = (dy[3], nr, k) if in_place else (nr, n * p * q * nr, -(-k // nr) * n * p * q * nr)
-    image_rows = np.stack(np.meshgrid(np.arange(n), np.arange(p), indexing="ij"), axis=-1).reshape(-1, 2)
-    a_taps = image_rows @ (height * row, window.stride[0] * row)
+def _weights(
+    dtype: np.dtype, x: Shape, dy: Shape, kernel: Shape, stride: Shape, dilation: Shape, groups: int, in_place: bool
+) -> Product:
+    """The product of padded x with dy, in place or packed [g][panel][(n,o,p,q)][v], giving one t of [g][(t,r,s,c)][k]."""
+    _, deep, height, width, channels = x
+    n, o, p, q, k = *dy[:4], dy[4] // groups
+    c, row, nr, pixels = channels // groups, width * channels, lanes(dtype), prod(dy[:4])
+    rows = kernel[1] * kernel[2] * c
+    b_step, b_panel, b_group = (dy[4], nr, k) if in_place else (nr, pixels * nr, -(-k // nr) * pixels * nr)
+    image_rows = np.stack(np.meshgrid(np.arange(n), np.arange(o), np.arange(p), indexing="ij"), axis=-1).reshape(-1, 3)
+    a_taps = image_rows @ (deep * height * row, stride[0] * height * row, stride[1] * row)
     steps = Steps(
         rows=rows,
         columns=k,
-        n1=window.kernel[1],
+        n1=kernel[2],
         n2=c,
-        a0=window.dilation[0] * row,
-        a1=window.dilation[1] * channels,
+        a0=dilation[1] * row,
+        a1=dilation[2] * channels,
         a2=1,
-        c0=window.kernel[1] * c * k,
+        c0=kernel[2] * c * k,
         c1=c * k,
         c2=k,
-        a_step=window.stride[1] * channels,
+        a_step=stride[2] * channels,
         b_step=b_step,
         b_panel=b_panel,
         groups=groups,
         a_group=c,
         b_group=b_group,
-        c_group=rows * k,
+        c_group=kernel[0] * rows * k,
     )
-    return product(dtype, steps, np.stack([a_taps, np.arange(n * p) * q * b_step], axis=1), q)
+    return product(dtype, steps, np.stack([a_taps, np.arange(n * o * p) * q * b_step], axis=1), q)

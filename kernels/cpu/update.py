@@ -9,18 +9,17 @@ the reference: replicas on unequal CPUs get the same bits.
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import FunctionType
 from typing import Any
 
 import numpy as np
 from numba import njit, prange
 from numba.extending import overload
 
-from .compile import kernel
+from .compile import kernel, specialised
 
 PIECE = 1 << 14  # elements
 NOWHERE = np.zeros((0, 2), np.int64)  # decay ranges
-_run: Any = None  # the loop of one rule: another function in each kernel, see update
+_element: Any  # what _run calls: each copy of _run has its own
 
 
 class update:
@@ -29,16 +28,15 @@ class update:
         for every i:   d = g[i];   inside `decay`:   d += weight_decay * w[i],   w[i] *= shrink
                        element(i, w, d, slots, rule)          writes w[i] and the i-th numbers of the slots
 
-    slots: a tuple of buffers, an unused one is empty   rule: numbers, which become w's dtype, and flags.
-    Each kernel is the same `_pass` with its own meaning of the global name `_run`, not a closure over it: a kernel with a
-    closure is compiled anew in every process.
+    slots: a tuple of buffers, an unused one is empty   rule: numbers, which become w's dtype, and flags. The rule's name is
+    its kernel's, so it must be the room's only one.
     """
 
     def __init__(self, element: Callable):
-        names = {**globals(), "_run": _over_a_run(element), "__name__": element.__module__}
-        whole = FunctionType(_pass.__code__, names)
-        whole.__name__ = whole.__qualname__ = element.__name__
-        self.kernel = kernel(whole)
+        name = element.__name__
+        compiled = njit(error_model="numpy")(element)
+        run = njit(error_model="numpy")(specialised(_run, f"{name}_run", _element=compiled))
+        self.kernel = kernel(specialised(_pass, name, _run=run))
 
     def __call__(
         self,
@@ -61,19 +59,13 @@ def decayed(lr: float, weight_decay: float, decoupled: bool) -> tuple[float, flo
     return (0.0, 1 - lr * weight_decay) if decoupled else (weight_decay, 1.0)
 
 
-def _over_a_run(element: Callable) -> Callable:
-    element = njit(error_model="numpy")(element)
-
-    @njit(error_model="numpy")
-    def run(w, g, slots, rule, decays, weight_decay, shrink):
-        for i in range(w.size):
-            d = g[i]
-            if decays:
-                d += weight_decay * w[i]
-                w[i] *= shrink
-            element(i, w, d, slots, rule)
-
-    return run
+def _run(w, g, slots, rule, decays, weight_decay, shrink):
+    for i in range(w.size):
+        d = g[i]
+        if decays:
+            d += weight_decay * w[i]
+            w[i] *= shrink
+        _element(i, w, d, slots, rule)  # noqa: F821
 
 
 def _pass(w, g, slots, rule, decay, weight_decay, shrink):

@@ -9,20 +9,23 @@ from ..op import Like, op
 from .rule import epilogue, need
 
 
-def conv2d_shapes(x: Shape, w: Shape, window: Window, groups: int) -> Shape:
-    need(len(x) == 4 and len(w) == 4, lambda: f"conv2d: x {x} must be (N, H, W, C) and w {w} (K, R, S, C/G)")
-    need(w[1:3] == window.kernel, lambda: f"conv2d: w {w} has a {w[1:3]} kernel, the window {window.kernel}")
+def correlated(rank: int, x: Shape, w: Shape, window: Window, groups: int) -> Shape:
+    """The shape of the correlation of x with w over `rank` axes."""
+    name, axes, taps = f"conv{rank}d", ", ".join("DHW"[-rank:]), ", ".join("TRS"[-rank:])
+    fits = len(x) == len(w) == rank + 2 and len(window.kernel) == rank
+    need(fits, lambda: f"{name}: x {x} must be (N, {axes}, C), w {w} (K, {taps}, C/G) and {window} over {rank} axes")
+    need(w[1:-1] == window.kernel, lambda: f"{name}: w {w} has a {w[1:-1]} kernel, the window {window.kernel}")
     need(
-        groups >= 1 and x[3] == w[3] * groups and w[0] % groups == 0,
-        lambda: f"conv2d: {x[3]} input channels, {w[0]} output channels, {groups} groups and w {w} do not fit together",
-        "w is (K, R, S, C/G); C and K are multiples of the groups",
+        groups >= 1 and x[-1] == w[-1] * groups and w[0] % groups == 0,
+        lambda: f"{name}: {x[-1]} input channels, {w[0]} output channels, {groups} groups and w {w} do not fit together",
+        f"w is (K, {taps}, C/G); C and K are multiples of the groups",
     )
-    return (x[0], *window.out(x[1], x[2]), w[0])
+    return (x[0], *window.out(*x[1:-1]), w[0])
 
 
 @op(
     flops=lambda x, w, window, groups=1, **_: 2
-    * prod(conv2d_shapes(x.shape, w.shape, window, groups))
+    * prod(correlated(2, x.shape, w.shape, window, groups))
     * prod(w.shape[1:])
 )
 def conv2d(
@@ -35,6 +38,6 @@ def conv2d(
     x: (N, H, W, C)   w: (K, R, S, C/G)   bias: (K,)   ->   y: (N, P, Q, K);   g = k // (K/G); x is 0 outside.
     Cost: 2*N*P*Q*K*R*S*C/G flops.
     """
-    shape = conv2d_shapes(x.shape, w.shape, window, groups)
+    shape = correlated(2, x.shape, w.shape, window, groups)
     epilogue("conv2d", bias, activation, w.shape[0])
     return (Like(shape, x.dtype),)

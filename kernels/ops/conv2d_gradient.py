@@ -6,7 +6,7 @@ from typing import Any
 
 from ...core.shape import Pair, Window, prod
 from ..op import Like, op
-from .conv2d import conv2d_shapes
+from .conv2d import correlated
 from .rule import epilogue, need
 
 
@@ -22,7 +22,7 @@ def conv2d_dx(
     dy: (N, P, Q, K)   w: (K, R, S, C/G)   size: (H, W) of the input   bias: (C,)   ->   dx: (N, H, W, C)
     """
     x = (dy.shape[0], *size, w.shape[3] * groups)
-    expected = conv2d_shapes(x, w.shape, window, groups)
+    expected = correlated(2, x, w.shape, window, groups)
     need(dy.shape == expected, lambda: f"conv2d_dx: dy {dy.shape}, but an input {x} gives {expected}")
     epilogue("conv2d_dx", bias, activation, x[3])
     return (Like(x, dy.dtype),)
@@ -37,6 +37,6 @@ def conv2d_dw(x: Any, dy: Any, window: Window, *, groups: int = 1, accumulate: b
     x: (N, H, W, C)   dy: (N, P, Q, K)   ->   dw: (K, R, S, C/G)
     """
     w = (dy.shape[3], *window.kernel, x.shape[3] // max(groups, 1))
-    expected = conv2d_shapes(x.shape, w, window, groups)
+    expected = correlated(2, x.shape, w, window, groups)
     need(dy.shape == expected, lambda: f"conv2d_dw: dy {dy.shape}, but x {x.shape} gives {expected}")
     return (Like(w, x.dtype),)

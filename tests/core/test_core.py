@@ -24,12 +24,25 @@ WINDOWS = [
     (1, 5, 0, 1, (4, 11), (1, 3)),
     ((3, 1), (1, 2), ((1, 0), (0, 2)), 1, (4, 4), (3, 3)),
     (5, 1, 2, 1, (1, 1), (1, 1)),
+    (3, 1, "causal", 2, (5,), (5,)),
+    (3, 2, "causal", 1, (7,), (4,)),
+    ((2, 3, 1), 1, (0, 1, 2), 1, (4, 4, 4), (3, 4, 8)),
 ]
 
 
 @pytest.mark.parametrize("kernel, stride, padding, dilation, size, out", WINDOWS)
 def test_a_window_gives_this_output(kernel, stride, padding, dilation, size, out) -> None:
-    assert Window.of(kernel, stride, padding, dilation).out(*size) == out
+    assert Window.of(kernel, stride, padding, dilation, rank=len(size)).out(*size) == out
+
+
+@pytest.mark.parametrize("kernel, stride, padding, dilation, size, out", WINDOWS)
+def test_the_inputs_of_an_output_are_these_and_no_others(kernel, stride, padding, dilation, size, out) -> None:
+    window = Window.of(kernel, stride, padding, dilation, rank=len(size))
+    least = window.inputs(out, (0,) * len(out))
+    most = window.inputs(out, tuple(s - 1 for s in window.stride))
+    assert window.out(*least) == window.out(*most) == out
+    assert all(low <= n <= high for low, n, high in zip(least, size, most, strict=True))
+    assert all(p > q for p, q in zip(window.out(*(n + 1 for n in most)), out, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -37,6 +50,9 @@ def test_a_window_gives_this_output(kernel, stride, padding, dilation, size, out
     [
         (lambda: Window.of(5).out(3, 9), "spans 5 .* larger than the input 3"),
         (lambda: Window.of(0), "at least 1"),
+        (lambda: Window.of((3, 3), rank=3), r"\(3, 3\) has 2 numbers, for 3 axes"),
+        (lambda: Window.of(2, 2).inputs((3, 3), (0, 2)), r"output_padding \(0, 2\) must be less than the stride \(2, 2\)"),
+        (lambda: Window.of(1, 1, 2).inputs((3, 4), (0, 0)), "leaves nothing of an output"),
         (lambda: Window.of(3, 2, "same"), "stride 1"),
         (lambda: Window.of(3, 1, "full"), '"full" is not known'),
         (lambda: Window.of(3, 1, -1), "must not be negative"),

@@ -53,6 +53,7 @@ CASES = [
     Case((2, 6, 6, 8), 12, W(3, padding=1), groups=4),
     Case((2, 7, 6, 8), 8, W(3, stride=2, padding=1), groups=8),  # depthwise
     Case((2, 5, 5, 4), 8, W(3), groups=4),  # depthwise, two filters a channel
+    Case((2, 26, 9, 37), 37, W(5, stride=(2, 1), padding=2, dilation=(3, 1)), groups=37),  # depthwise, jobs and ragged blocks
     Case((9, 14, 14, 5), 10, W(3, padding=1)),  # several jobs
 ]
 DTYPES = [np.float32, np.float64]
@@ -109,6 +110,26 @@ def test_conv2d_equals_its_definition_on_any_shape(nhw, channels, kernel, stride
     check(case, dtype)
 
 
+@given(
+    st.tuples(st.integers(0, 2), dimension(30), dimension(9)),
+    st.tuples(st.integers(2, 40), dimension(3)),
+    two(dimension(4)),
+    two(dimension(4)),
+    two(two(st.integers(0, 4))),
+    two(dimension(3)),
+    st.sampled_from(DTYPES),
+)
+@settings(deadline=None, max_examples=60, derandomize=True)
+def test_depthwise_convolution_equals_its_definition_on_any_shape(nhw, channels, kernel, stride, padding, dilation, dtype):
+    """With several blocks of channels, the last ragged; several jobs; and several filters a channel."""
+    case = Case((*nhw, channels[0]), channels[0] * channels[1], Window(kernel, stride, padding, dilation), channels[0])
+    try:
+        case.shapes()
+    except UsageError:
+        assume(False)
+    check(case, dtype)
+
+
 def test_the_check_can_fail():
     case = CASES[1]
     arrays = case.arrays()
@@ -152,7 +173,7 @@ def test_conv2d_and_its_gradients_equal_pytorch(case):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("case", [CASES[3], CASES[5], CASES[13]], ids=str)
+@pytest.mark.parametrize("case", [CASES[3], CASES[5], *CASES[13:17]], ids=str)
 def test_bias_and_relu(case, dtype):
     (x, w, _), bias = case.arrays(dtype), normal(7, case.k, dtype)
     wide = (a.astype(float) for a in (x, w))
@@ -216,6 +237,16 @@ def test_nan_and_inf_reach_the_windows_that_hold_them_and_no_other(value):
     y = ops.conv2d(x, w, W(3, padding=1))
     touched = np.zeros(y.shape, bool)
     touched[1, :2, 4:] = True
+    np.testing.assert_array_equal(~np.isfinite(y), touched)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_and_inf_stay_in_their_channel_of_a_depthwise_convolution(value):
+    x, w, _ = Case((2, 6, 6, 3), 3, W(3, padding=1), groups=3).arrays()
+    x[1, 0, 5, 1] = value
+    y = ops.conv2d(x, w, W(3, padding=1), groups=3, activation="relu" if np.isnan(value) else None)
+    touched = np.zeros(y.shape, bool)
+    touched[1, :2, 4:, 1] = True
     np.testing.assert_array_equal(~np.isfinite(y), touched)
 
 

@@ -141,6 +141,29 @@ def test_a_window_without_a_real_element_is_rejected(shape, window, wrong):
         ops.max_pool2d(np.zeros(shape), window)
 
 
+@pytest.mark.parametrize(("shape", "window"), CASES)
+def test_max_unpooling_and_its_gradient_are_adjoint(shape, window):
+    y, argmax = ops.max_pool2d(normal(0, shape), window)
+    dy = normal(1, shape)
+    read = ops.max_unpool2d_dx(dy, argmax)
+    np.testing.assert_array_equal(read, ops.max_unpool2d_dx.reference(dy, argmax))
+    assert abs(np.vdot(ops.max_pool2d_dx(y, argmax, shape[1:3]), dy) - np.vdot(y, read)) <= 1e-10
+
+
+def test_max_unpooling_equals_torch():
+    torch = oracle()
+    x = normal(3, (2, 6, 9, 4))
+    y, argmax = ops.max_pool2d(x, Window.of(2, 2))
+    ty, positions = (torch.tensor(a.transpose(0, 3, 1, 2).copy()) for a in (y, argmax.astype(np.int64)))
+    ty.requires_grad_()
+    expected = torch.nn.functional.max_unpool2d(ty, positions, 2, 2, output_size=(6, 9))
+    dy = normal(4, x.shape)
+    expected.backward(torch.tensor(dy.transpose(0, 3, 1, 2).copy()))
+    unpooled = ops.max_pool2d_dx(y, argmax, (6, 9))
+    np.testing.assert_array_equal(unpooled, expected.detach().numpy().transpose(0, 2, 3, 1))
+    np.testing.assert_array_equal(ops.max_unpool2d_dx(dy, argmax), ty.grad.numpy().transpose(0, 2, 3, 1))
+
+
 # ------------------------------------------------------------------------------------------------------ means
 
 MEANS = [*CASES, ((2, 5, 7, 3), Window.of(3, 1, 4)), ((2, 1, 2, 1), Window.of((3, 5), (4, 6), ((1, 2), (3, 4))))]

@@ -8,7 +8,20 @@ import pytest
 from shoal.core.context import Context
 from shoal.core.errors import UsageError
 from shoal.kernels.pool import Pool
-from shoal.nn import Arena, Concat, Conv2d, Layout, Linear, MaxPool2d, Pop, ReLU, Residual, Sequential, Stash
+from shoal.nn import (
+    Arena,
+    Concat,
+    Conv2d,
+    Layout,
+    Linear,
+    MaxPool2d,
+    MaxUnpool2d,
+    Pop,
+    ReLU,
+    Residual,
+    Sequential,
+    Stash,
+)
 from shoal.nn.stash import live
 
 
@@ -53,6 +66,9 @@ def test_the_order_of_pops_is_free() -> None:
         ([Stash("a"), Pop("a", 2)], r'block 1: Pop\("a"\) expects \(4, 4, 2\), but \(4, 4, 3\) was put by'),
         ([Stash("a"), MaxPool2d(2), Pop("a", 3)], r'block 2: Pop\("a"\) expects \(2, 2, 3\), but \(4, 4, 3\) was put by'),
         ([Stash("a"), Conv2d(2, 1), Pop("a", 3, "add")], r'Pop\("a"\) adds 3 channels to 2'),
+        ([MaxPool2d(2, stash="a")], "stashed and never popped: a"),
+        ([MaxUnpool2d(2, stash="a")], r'block 0: MaxUnpool2d\("a"\), but what is put by there is nothing'),
+        ([MaxPool2d(2, stash="a"), MaxPool2d(2), MaxUnpool2d(2, stash="a")], r"expects \(1, 1, 3\), but \(2, 2, 3\) was put by"),
         ([Sequential(Stash("a")), Pop("a", 3)], r'Pop\("a"\), but what is put by there is nothing'),
     ],
 )

@@ -9,8 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pytest
+from launch import mpirun
 
 from shoal.checkpoint.history import generations, open_generation
 from shoal.core.errors import CheckpointError, DataError, UsageError
@@ -108,6 +110,64 @@ def test_a_run_cut_anywhere_and_resumed_ends_in_the_same_bits(
         train(config(every))
     train(config(every), resume=True)
     assert weights(tmp_path / "run") == weights(tmp_path / "whole")
+
+
+def test_synthetic_samples_are_learnt(config: Any) -> None:
+    source = ["data.source=synthetic", "data.path=", "data.shape=8,8,1", "data.classes=4", "data.samples=100"]
+    assert train(config(*source, "train.epochs=5")).accuracy > 0.8
+
+
+AUGMENTED = ["data.augment=crop,flip,noise", "data.pad=1", "train.dtype=float64"]
+
+
+def test_a_run_with_augmentation_cut_within_an_epoch_ends_in_the_same_bits(
+    config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(config(*AUGMENTED, f"run.folder={tmp_path / 'whole'}"))
+    plain = train(config("train.dtype=float64", f"run.folder={tmp_path / 'plain'}"))
+    assert weights(tmp_path / "whole") != weights(tmp_path / "plain") and whole.loss != plain.loss
+    with cut_after(7, monkeypatch), pytest.raises(KeyboardInterrupt):
+        train(config(*AUGMENTED, "checkpoint.every_steps=3"))
+    train(config(*AUGMENTED), resume=True)
+    assert weights(tmp_path / "run") == weights(tmp_path / "whole")
+
+
+def test_evaluation_never_augments(config: Any, tmp_path: Path) -> None:
+    summary = train(config(*AUGMENTED))
+    for settings in ([], ["data.augment=", "data.pad=4"]):
+        found = start.evaluate_checkpoint(str(tmp_path / "run"), settings, Alone(), Silent())
+        assert found.test_loss == summary.test_loss
+
+
+def test_evaluation_on_other_data_keeps_the_numbers_of_training(config: Any, tmp_path: Path) -> None:
+    """Measured anew, the mean of brighter images would hide that they are brighter."""
+    arrays = datasets.arrays()
+    np.savez(tmp_path / "a.npz", **arrays)
+    np.savez(tmp_path / "b.npz", **{**arrays, "x_train": arrays["x_train"] + 40})
+    source = ["data.source=npz", f"data.path={tmp_path / 'a.npz'}"]
+    summary = train(config(*source))
+    run = str(tmp_path / "run")
+    assert open_generation(tmp_path / "run").meta["config"]["data"]["mean"] != [0.0]
+    found = start.evaluate_checkpoint(run, [f"data.path={tmp_path / 'b.npz'}"], Alone(), Silent())
+    assert found.test_loss == summary.test_loss
+    forgotten = ["data.mean=", "data.deviation=", f"data.path={tmp_path / 'b.npz'}"]
+    assert start.evaluate_checkpoint(run, forgotten, Alone(), Silent()).test_loss != summary.test_loss
+
+
+def test_two_ranks_train_on_an_npz_file_as_one_does(config: Any, tmp_path: Path) -> None:
+    """The pixels of an augmented sample do not depend on the rank that reads it: in float64 the runs agree."""
+    data = datasets.npz(tmp_path)
+    settings = [*AUGMENTED, "data.source=npz", f"data.path={data.path}"]
+    alone = train(config(*settings))
+    code = (
+        "import sys; from shoal.cli import main\n"
+        f"sys.argv = ['shoal', 'train', {str(tmp_path / 'run' / 'config.toml')!r}, 'run.folder={tmp_path / 'two'}']; main()"
+    )
+    done = mpirun(2, code)
+    assert done.code == 0, done.text
+    losses, theirs = ([e["loss"] for e in events(tmp_path / name) if e["event"] == "step"] for name in ("run", "two"))
+    assert len(losses) == 8 and theirs == pytest.approx(losses, rel=1e-9)
+    assert start.evaluate_checkpoint(str(tmp_path / "two"), [], Alone(), Silent()).test_loss == pytest.approx(alone.test_loss)
 
 
 def test_another_seed_gives_other_bits(config: Any, tmp_path: Path) -> None:

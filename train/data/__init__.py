@@ -1,15 +1,15 @@
 """Data sets by name: a table of sources, and the one function that opens what the configuration names.
 
-    source      needs            read                              takes, besides target, white, mean, deviation, augment
+    source      needs            read                              takes, besides target, mean, ..., augment, ...
     digits      nothing          whole, 100 KB                     classes
     fashion     a folder of IDX  memory map; whole if packed       path, shape, classes
     idx         likewise         likewise                          likewise
     cifar10     a folder         memory map                        likewise
     npz         a file           memory map; whole if compressed   path, names, test_fraction, shape, classes
     hdf5        a file           by ranges                         likewise
-    images      folders          a file a sample                   path, test_fraction, shape, classes, labels
+    images      folders          a file a sample                   path, test_fraction, size, shape, classes, labels
     text        a file           memory map if ASCII               path, test_fraction, length, stride, vocabulary
-    series      a file           whole                             path, test_fraction, length, stride, columns, predict, ...
+    series      a file           whole                             path, test_fraction, length, stride, columns, ...
     synthetic   nothing          drawn by index                    kind, samples, shape, classes, length, test_fraction
 
 A setting that a source does not take is an error, not a remark: it would be believed to have an effect. To add a source
@@ -52,7 +52,7 @@ SOURCES = {
     "cifar10": Source(cifar.open_cifar10, (*LABELLED, "path")),
     "npz": Source(npz.open_npz, (*LABELLED, "path", "names", "test_fraction")),
     "hdf5": Source(hdf5.open_hdf5, (*LABELLED, "path", "names", "test_fraction")),
-    "images": Source(images.open_images, (*LABELLED, "path", "test_fraction")),
+    "images": Source(images.open_images, (*LABELLED, "path", "test_fraction", "size")),
     "text": Source(text.open_text, (*WINDOWS, "vocabulary")),
     "series": Source(series.open_series, (*WINDOWS, *SCALED, "columns", "predict", "label", "labels", "delimiter")),
     "synthetic": Source(synthetic.open_synthetic, (*LABELLED, "kind", "samples", "length", "test_fraction")),

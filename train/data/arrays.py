@@ -36,7 +36,7 @@ def open_arrays(arrays: Mapping[str, Rows], data: Data, dtype: np.dtype, digest:
     pairs = [_pair(arrays, data, *names[i : i + 2]) for i in range(0, len(names), 2)]
     if len(pairs) == 2:
         if data.test_fraction != Data.test_fraction:
-            problem = f"{data.path} has a test part, {names[2]}; data.test_fraction = {data.test_fraction} has no meaning"
+            problem = f"{data.path} has a test part, {names[2]}: data.test_fraction = {data.test_fraction} is idle"
             raise UsageError(problem, f"leave it out, or name two arrays: data.names={names[0]},{names[1]}")
         return assemble(data.path, data, dtype, digest, *(Part(*pair) for pair in pairs))
     parts = (Part(*pairs[0], rows) for rows in divide(data.path, pairs[0][0].shape[0], data.test_fraction))
@@ -49,8 +49,8 @@ def _pair(arrays: Mapping[str, Rows], data: Data, x: str, y: str) -> tuple[Rows,
 
 def _array(arrays: Mapping[str, Rows], name: str, data: Data) -> Rows:
     if name not in arrays:
-        found = ", ".join(arrays) or "nothing"
-        raise DataError(f"{data.path} holds no array {name}; it holds {found}", "name its arrays: data.names=x,y or four names")
+        problem = f"{data.path} holds no array {name}; it holds {', '.join(arrays) or 'nothing'}"
+        raise DataError(problem, "name its arrays: data.names=x,y or four names")
     array = arrays[name]
     if array.dtype.kind not in "biuf" or not array.shape:
         problem = f"{data.path}: {name} is {array.dtype}{tuple(array.shape)}, not an array of numbers"

@@ -6,7 +6,7 @@ place and in the same words, whatever the format.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,7 +18,8 @@ from .scaling import filled, normal, scale_of
 from .stored import Rows, Stored, check_labels
 
 
-class Part(NamedTuple):
+@dataclass(frozen=True)
+class Part:
     """The stored values of a split; which: its rows, None for all."""
 
     x: Rows
@@ -32,13 +33,14 @@ class Part(NamedTuple):
 def assemble(name: str, data: Data, dtype: np.dtype, digest: str, train: Part, test: Part) -> Dataset:
     """The data set of these parts; UsageError or DataError where they and the configuration do not fit together."""
     if data.target == "input":
-        train, test = train._replace(y=None), test._replace(y=None)
+        train, test = replace(train, y=None), replace(test, y=None)
     data = filled(data, shape=_shape(name, data.shape, train, test))
     classes = 0
     if train.y is not None and train.y.dtype.kind in "iub":
         classes = data.classes or _classes(name, train)
         if len(data.labels) not in (0, classes):
-            raise UsageError(f"data.labels names {len(data.labels)} classes, {name} has {classes}", "name them all, or none")
+            problem = f"data.labels names {len(data.labels)} classes, {name} has {classes}"
+            raise UsageError(problem, "name them all, or none")
         data = filled(data, classes=classes)
         for part in (train, test):
             if isinstance(part.y, np.ndarray) and not isinstance(part.y, np.memmap):
@@ -56,7 +58,10 @@ def assemble(name: str, data: Data, dtype: np.dtype, digest: str, train: Part, t
 
 
 def _shape(name: str, wanted: Shape, train: Part, test: Part) -> Shape:
-    """Of one sample: the stored one, (H, W, 1) for bytes (H, W), or another that holds as many values."""
+    """Of one sample: the stored one, (H, W, 1) for bytes (H, W); or the wanted one, of which a flat row may be made.
+
+    Nothing else is reshaped: other data with height and width exchanged would be read as noise.
+    """
     found, other = (tuple(part.x.shape[1:]) for part in (train, test))
     if found != other:
         raise DataError(f"{name}: training samples are {found}, test samples {other}", "make them of one shape")
@@ -64,10 +69,11 @@ def _shape(name: str, wanted: Shape, train: Part, test: Part) -> Shape:
         raise DataError(f"{name}: {len(train)} training and {len(test)} test samples", "both parts need some")
     for part, samples in (("training", train), ("test", test)):
         if samples.y is not None and samples.y.shape[0] != samples.x.shape[0]:
-            raise DataError(f"{name}: {samples.x.shape[0]} {part} samples, but {samples.y.shape[0]} labels or values")
+            problem = f"{name}: {samples.x.shape[0]} {part} samples, but {samples.y.shape[0]} labels or values"
+            raise DataError(problem, "store one for each sample")
     natural = found if len(found) != 2 or train.x.dtype != np.uint8 else (*found, 1)
     shape = wanted or natural or (1,)
-    if prod(shape) != prod(found):
+    if shape not in (found, (*found, 1)) and not (len(found) == 1 and prod(shape) == prod(found)):
         raise UsageError(f"{name}: data.shape = {list(shape)}, but samples are {found}", f"data.shape={list(natural)}")
     return shape
 

@@ -4,7 +4,8 @@
 
 mean 0.4914 0.4822 0.4465, deviation 0.2470 0.2435 0.2616: those of the 50,000 training images. Labels lie between the
 pixels, so they are checked when a record is read; to look at all of them first would be to read everything.
-Source: https://www.cs.toronto.edu/~kriz/cifar.html (Krizhevsky 2009, "Learning multiple layers of features from tiny images").
+Source: https://www.cs.toronto.edu/~kriz/cifar.html (Krizhevsky 2009, "Learning multiple layers of features from tiny
+images").
 """
 
 from __future__ import annotations

@@ -4,9 +4,10 @@
     Dataset    two splits of one kind of sample, the hash that ranks compare, the configuration it was opened by
 
 Shapes and dtypes are those of a read of nothing, so nothing can be said that is not so. The configuration comes back
-complete: what was left open (the numbers of the normalisation, names of classes, characters of a text) is filled in with
-what the training part says. It travels with the run and its checkpoints, so that every rank, an evaluation on other
-data and an inference device treat samples as training did, without asking each other and without the training part.
+complete: what was left open (the numbers of the normalisation, names of classes, characters of a text) is filled in
+with what the training part says. It travels with the run and its checkpoints, so that every rank, an evaluation on
+other data and an inference device treat samples as training did, without asking each other and without the training
+part.
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ class Split(Protocol):
 
 @dataclass(frozen=True)
 class Dataset:
-    """classes: how many a label may have, 0 where targets are real values.   digest: see fingerprint.py for what it covers.
+    """Two splits, and what they are.
 
+    classes: of a label, 0 where targets are real values.   digest: fingerprint.py says what it covers.
     config: the section [data], complete.
     """
 

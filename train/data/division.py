@@ -1,6 +1,7 @@
 """A test part for sources that have none: rows drawn once and for all, the same for every run and every rank.
 
-The stream has a name of its own and no seed of the run's, so that results with different seeds compare on one test part.
+The stream has a name of its own and no seed of the run's, so that results with different seeds compare on one test
+part.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ def divide(name: str, samples: int, fraction: float) -> tuple[np.ndarray, np.nda
 def test_size(name: str, samples: int, fraction: float) -> int:
     count = round(samples * fraction)
     if not 0 < count < samples:
+        left = f"leaves {samples - count} to train, {count} to test"
         raise UsageError(
-            f"{name}: data.test_fraction = {fraction} of {samples} samples leaves {samples - count} to train, {count} to test",
+            f"{name}: data.test_fraction = {fraction} of {samples} samples {left}",
             "give a fraction between 0 and 1 that leaves both some samples",
         )
     return count

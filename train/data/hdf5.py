@@ -1,8 +1,8 @@
 """HDF5: rows are read by ranges, in the file's order, and put into the order that was asked for.
 
-A list of scattered rows is slow in HDF5 and must be sorted and free of repeats. So rows are sorted, neighbours and the rows
-of one chunk are read as one range (a chunk is unpacked as a whole anyway), and everything is put back in its place. The
-file is read only and not locked: every rank reads it.
+HDF5 takes a list of rows only sorted and free of repeats, and is slow with one where data lie in chunks. So rows are
+sorted, neighbours and the rows of one chunk are read as one range (a chunk is unpacked as a whole anyway), and
+everything is put back in its place. The file is read only and not locked: every rank reads it.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ class Rows:
                 found[first:last] = self.data[start : rows[last - 1] + 1][rows[first:last] - start]
             return found[places]
         except OSError as error:
-            raise DataError(f"{self.path}: {self.data.name} cannot be read: {error}", "copy or make it again") from error
+            problem = f"{self.path}: {self.data.name} cannot be read: {error}"
+            raise DataError(problem, "copy or make it again") from error
 
     def _ranges(self, rows: np.ndarray) -> list[tuple[int, int]]:
         """Where the sorted rows fall into runs of neighbours, or of rows in one chunk."""

@@ -1,8 +1,8 @@
-"""NPZ: a zip archive of NumPy arrays; a member that is not compressed is read by memory map where it lies in the archive.
+"""NPZ: a zip archive of NumPy arrays; a member that is not compressed is read by memory map where it lies.
 
 np.savez stores members as they are, np.savez_compressed does not; a compressed member has no rows that could be read
-alone, so it is unpacked into memory, whole, at the start. Source: numpy.lib.format, and APPNOTE.TXT of PKWARE for the 30
-bytes of a local header: its last two numbers are the lengths of the name and of the extra field that follow it.
+alone, so it is unpacked into memory, whole, at the start. Source: numpy.lib.format, and APPNOTE.TXT of PKWARE for the
+30 bytes of a local header: its last two numbers are the lengths of the name and of the extra field that follow it.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def filled(data: Data, **found: Any) -> Data:
 
 
 def normal(name: str, data: Data, channels: int, x: Rows, which: np.ndarray | None = None) -> Data:
-    """The configuration with white, mean and deviation; x: the stored values of the training part, in these rows or all."""
+    """The configuration with white, mean and deviation; x: stored values, of which `which` are the training part."""
     data = filled(data, white=255.0 if x.dtype == np.uint8 else 1.0)
     if data.mean and data.deviation:
         return data
@@ -44,7 +44,7 @@ def scale_of(data: Data, channels: int) -> Scale:
             problem = f"data.{key_} has {len(numbers)} numbers, samples have {channels} channels"
             raise UsageError(problem, f"give 1 or {channels} numbers")
     if not all(deviation > 0 for deviation in data.deviation):
-        raise UsageError(f"data.deviation = {list(data.deviation)} must be above 0")
+        raise UsageError(f"data.deviation = {list(data.deviation)} must be above 0", "leave it out, and it is measured")
     mean, deviation = np.array(data.mean), np.array(data.deviation)
     return Scale(1 / (data.white * deviation), -mean / deviation)
 
@@ -52,10 +52,10 @@ def scale_of(data: Data, channels: int) -> Scale:
 def measure(
     name: str, x: Rows, which: np.ndarray | None, white: float, channels: int
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """(mean, deviation) of value / white, each for one channel or for all; a channel that never changes has deviation 1.
+    """(mean, deviation) of value / white, each for one channel or for all.
 
-    Pieces are joined by their counts, means and squares: Chan, Golub, LeVeque 1979, "Updating formulae and a pairwise
-    algorithm for computing sample variances".
+    A channel that never changes has deviation 1. Pieces are joined by their counts, means and squares: Chan, Golub,
+    LeVeque 1979, "Updating formulae and a pairwise algorithm for computing sample variances".
     """
     width = channels if channels <= CHANNELS else 1
     count, mean, squares = 0, np.zeros(width), np.zeros(width)

@@ -1,7 +1,7 @@
 """Delimited series: rows are steps in time, a sample is a window of them, the target what comes next.
 
     x[i] = columns at steps s .. s + T - 1,  s = i * stride          T: data.length
-    target[i] = data.predict at step s + T (normalised likewise), or data.label at step s + T - 1
+    target[i] = data.predict at step s + T (normalised likewise), data.label at step s + T - 1, or x[i]
 
 Columns are called by the names in the first line, or by number from 0 where the first line holds numbers; without
 data.columns all but the label are inputs, without data.predict all inputs are foretold. The first rows are for
@@ -29,6 +29,11 @@ CURE = "data.path=FILE of delimited numbers, a step a line; data.delimiter says 
 
 
 def open_series(data: Data, dtype: np.dtype) -> Dataset:
+    if bool(data.predict) + bool(data.label) + (data.target == "input") > 1:
+        problem = 'data.predict, data.label and data.target = "input" each name a target'
+        raise UsageError(problem, "give one of them, or none")
+    if data.labels and not data.label:
+        raise UsageError(f"data.labels = {list(data.labels)} are the names of what column?", "data.label=COLUMN")
     data = filled(data, length=16, stride=1)
     names, lines = _read(Path(data.path), data.delimiter)
     label = _column(data, names, data.label) if data.label else None
@@ -38,26 +43,29 @@ def open_series(data: Data, dtype: np.dtype) -> Dataset:
     data = normal(data.path, data, len(inputs), values, np.arange(cut))
     scale = scale_of(data, len(inputs))
     if label is None:
-        predict = [_place(data, inputs, _column(data, names, name)) for name in data.predict] or list(range(len(inputs)))
-        known, classes = _scaled(values, scale)[:, predict], 0
+        predict = [_place(data, inputs, _column(data, names, name)) for name in data.predict]
+        known = (values * scale.scale + scale.offset)[:, predict or slice(None)]
     else:
         data = filled(data, labels=_labels([line[label] for line in lines[:cut]]))
-        known, classes = _numbered(data, [line[label] for line in lines]), len(data.labels)
-    splits = []
-    for start, stop in ((0, cut), (cut, len(lines))):
-        count = windows(data.path, stop - start, data.length, data.stride)
-        x = Windows(values, start, count, data.length, data.stride)
-        y = Windows(known, start, count, 0, data.stride, shift=data.length - (label is not None))
-        splits.append(Stored(data.path, x, None if data.target == "input" else y, x.shape[1:], classes, scale, dtype))
-    if data.target == "input":
-        classes = 0
-    return Dataset(data.path, classes, fingerprint([("series", Path(data.path))]), data, *splits)
+        known = _numbered(data, [line[label] for line in lines])
+    splits = [_split(data, values, known, scale, dtype, *part) for part in ((0, cut), (cut, len(lines)))]
+    return Dataset(data.path, len(data.labels), fingerprint([("series", Path(data.path))]), data, *splits)
+
+
+def _split(
+    data: Data, values: np.ndarray, known: np.ndarray, scale: Scale, dtype: np.dtype, start: int, stop: int
+) -> Stored:
+    """Windows over these steps of the table, and what is known of each."""
+    count = windows(data.path, stop - start, data.length, data.stride)
+    x = Windows(values, start, count, data.length, data.stride)
+    y = Windows(known, start, count, 0, data.stride, shift=data.length - bool(data.label))
+    return Stored(data.path, x, None if data.target == "input" else y, x.shape[1:], len(data.labels), scale, dtype)
 
 
 def _read(path: Path, delimiter: str) -> tuple[list[str], list[list[str]]]:
     """Names of the columns, and the fields of each line."""
     if len(delimiter) != 1:
-        raise UsageError(f"data.delimiter = {delimiter!r} is not one character")
+        raise UsageError(f"data.delimiter = {delimiter!r} is not one character", "data.delimiter=;")
     try:
         with path.open(encoding="utf-8", newline="") as file:
             lines = [line for line in csv.reader(file, delimiter=delimiter) if line]
@@ -112,10 +120,6 @@ def _values(name: str, lines: list[list[str]], names: list[str], columns: list[i
             "fill the gaps, or choose columns without: data.columns=a,b",
         )
     return values
-
-
-def _scaled(values: np.ndarray, scale: Scale) -> np.ndarray:
-    return values * scale.scale + scale.offset
 
 
 def _labels(fields: list[str]) -> tuple[str, ...]:

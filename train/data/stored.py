@@ -2,9 +2,9 @@
 
     x[n] = value[n] * scale + offset          target[n] = label[n], value[n], or x[n] itself
 
-Stored values are anything with a shape, a dtype and rows by number: an array, a memory map, a data set in HDF5, a folder
-of pictures, windows over a text. Everything that a read must promise is promised here, once: order, dtype, contiguity,
-an honest nothing, labels that exist and values that are numbers.
+Stored values are anything with a shape, a dtype and rows by number: an array, a memory map, a data set in HDF5, a
+folder of pictures, windows over a text. Everything that a read must promise is promised here, once: order, dtype,
+contiguity, an honest nothing, labels that exist and values that are numbers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ...core.shape import Shape
 
 
 class Rows(Protocol):
-    """Stored values of N samples: `shape` is (N, ...), `rows[indices]` their values in the order asked, repeats allowed."""
+    """Stored values of N samples: `shape` is (N, ...), `rows[indices]` are values in the order asked, repeats allowed."""
 
     @property
     def shape(self) -> Shape: ...
@@ -66,7 +66,7 @@ class Stored:
         if self.scaling is None:
             return np.ascontiguousarray(stored, np.int64)
         finite(self.name, stored, rows)
-        precise = np.float64 if stored.dtype == np.float64 else self.dtype.type
+        precise = np.promote_types(self.dtype, stored.dtype) if stored.dtype.kind == "f" else self.dtype
         x = stored.astype(precise, order="C")
         x *= np.asarray(self.scaling.scale, precise)
         x += np.asarray(self.scaling.offset, precise)

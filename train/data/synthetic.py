@@ -38,7 +38,7 @@ def open_synthetic(data: Data, dtype: np.dtype) -> Dataset:
         raise UsageError('data.length has no meaning with data.kind = "classes"', "data.shape is that of a sample")
     data = filled(data, shape=(28, 28, 1), white=1.0, mean=(0.0,), deviation=(1.0,))
     if min(data.shape) < 1:
-        raise UsageError(f"data.shape = {list(data.shape)} must be at least 1 everywhere")
+        raise UsageError(f"data.shape = {list(data.shape)} must be at least 1 everywhere", "data.shape=28,28,1")
     x, y = Patterns(data.samples, data.shape, data.classes), np.arange(data.samples) % data.classes
     digest = f"classes {data.samples} {data.shape} {data.classes}"
     return assemble("synthetic", data, dtype, digest, *(Part(x, y, which) for which in rows))
@@ -48,9 +48,11 @@ def _tokens(data: Data, dtype: np.dtype, rows: tuple[np.ndarray, np.ndarray]) ->
     data = filled(data, length=64)
     for setting in ("shape", "white", "mean", "deviation", "augment"):
         if getattr(data, setting):
-            raise UsageError(f'data.{setting} has no meaning with data.kind = "tokens"', "data.length, classes and samples have")
+            problem = f'data.{setting} has no meaning with data.kind = "tokens"'
+            raise UsageError(problem, "data.length, classes and samples have")
     if data.target == "input":
-        raise UsageError('data.target = "input" has no meaning with data.kind = "tokens": indices are no target of values')
+        problem = 'data.target = "input" has no meaning with data.kind = "tokens"'
+        raise UsageError(problem, "indices are no values to be rebuilt; leave it out")
     x, y = (Tokens(data.samples, data.length, data.classes, shift) for shift in (0, 1))
     shape, digest = (data.length,), f"tokens {data.samples} {data.length} {data.classes}"
     splits = [Stored("synthetic", x, y, shape, data.classes, None, dtype, which) for which in rows]
@@ -94,7 +96,8 @@ class Tokens:
 
 
 def _bits(purpose: str, samples: np.ndarray, elements: int) -> np.ndarray:
-    return ops.random_bits(np.ascontiguousarray(samples, np.int64), key(0, f"synthetic {purpose}"), 0, elements, backend="reference")
+    samples, stream = np.ascontiguousarray(samples, np.int64), key(0, f"synthetic {purpose}")
+    return ops.random_bits(samples, stream, 0, elements, backend="reference")
 
 
 def _uniform(purpose: str, samples: np.ndarray, elements: int) -> np.ndarray:

@@ -2,8 +2,8 @@
 
     x[i,t] = number of character i * stride + t          target[i,t] = x[i,t+1]
 
-The first part of the file is for training, the last for the test (data.test_fraction). A file of ASCII characters is read
-by memory map, a byte a character; any other UTF-8 is decoded into memory, four bytes a character, because there a
+The first part of the file is for training, the last for the test (data.test_fraction). A file of ASCII characters is
+read by memory map, a byte a character; any other UTF-8 is decoded into memory, four bytes a character, because there a
 position in the file says nothing about a character. The vocabulary is every character of the file in the order of code
 points, or data.vocabulary.
 """
@@ -75,10 +75,12 @@ def _characters(path: Path) -> tuple[np.ndarray, list[int]]:
 def _numbers(path: Path, vocabulary: str, found: list[int]) -> np.ndarray:
     """(largest code + 1,) int64: the number of each character of the vocabulary."""
     if len(set(vocabulary)) != len(vocabulary):
-        raise UsageError(f"data.vocabulary names {len(vocabulary) - len(set(vocabulary))} characters twice")
+        problem = f"data.vocabulary names {len(vocabulary) - len(set(vocabulary))} characters twice"
+        raise UsageError(problem, "name each once, or leave it out")
     if unknown := set(map(chr, found)) - set(vocabulary):
+        which = "".join(sorted(unknown))[:20]
         raise DataError(
-            f"{path}: {len(unknown)} of its {len(found)} characters are not in data.vocabulary: {''.join(sorted(unknown))[:20]!r}",
+            f"{path}: {len(unknown)} of its {len(found)} characters are not in data.vocabulary: {which!r}",
             "add them to data.vocabulary, or remove them from the file",
         )
     numbers = np.zeros(max(map(ord, vocabulary)) + 1, np.int64)
