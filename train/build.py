@@ -57,7 +57,7 @@ def build(config: Config, comm: Communicator) -> Job:
     dataset = open_dataset(config.data, config.train.dtype)
     config = replace(config, data=dataset.config)  # complete: what the training part says goes wherever the run goes
     sampler = Sampler(len(dataset.train), config.train.batch, config.train.seed, config.train.backend)
-    model = models.build(config.model.name, dataset.shape, outputs(dataset), **config.model.options)
+    model = network(config, dataset)
     agreement.agree(comm, facts(config, dataset))
     prefetch = Prefetch(dataset.train.read)
     rule = optimizer(config.optim, config.train.epochs * len(sampler))
@@ -65,6 +65,12 @@ def build(config: Config, comm: Communicator) -> Job:
     shape, (_, target) = model.out_shape(dataset.shape), dataset.test.read(NONE)
     metrics = Metrics(config.train.metrics, config.checkpoint.best, shape, target, comm)
     return Job(config, comm, threads, dataset, sampler, model, prefetch, trainer, metrics)
+
+
+def network(config: Config, dataset: Dataset) -> Sequential:
+    """The model of the configuration for these data."""
+    tokens = dataset.sample.dtype.kind == "i"
+    return models.build(config.model.name, dataset.shape, outputs(dataset), tokens=tokens, **config.model.options)
 
 
 def facts(config: Config, dataset: Dataset) -> dict[str, str]:
