@@ -129,7 +129,8 @@ class Op:
 
     def _named(self, arrays: tuple, hyper: dict) -> Iterator[tuple[str, Any]]:
         """(name, argument) of every argument; the arrays of a tuple are name[0], name[1], ..."""
-        for name, a in [*zip(self.parameters, arrays, strict=False), *hyper.items()]:
+        names = self.parameters + self.parameters[-1:] * len(arrays)  # the last may stand for many arrays
+        for name, a in [*zip(names, arrays, strict=False), *hyper.items()]:
             if type(a) is tuple:
                 yield from ((f"{name}[{k}]", inner) for k, inner in enumerate(a))
             else:

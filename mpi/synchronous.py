@@ -30,6 +30,7 @@ from ..kernels.pool import Pool
 from ..nn.loss import CrossEntropy, Loss
 from ..nn.replica import Replica
 from ..nn.sequential import Sequential
+from ..optim.clip import clip
 from ..optim.optimizer import Optimizer
 from .buckets import Flight, cut
 from .communicator import Communicator
@@ -46,11 +47,11 @@ class Synchronous:
     fetch: global indices -> (x, target), called once a batch, for an empty share too.
     micro_batches: parts a share is worked through in, one after the other: less memory, the same gradient.
     norm: what layers that normalise over a batch see: "batch", a micro-batch of all replicas together, or "share", of
-    this replica alone.   bucket_bytes: gradients leave in slices of about this size (the default of PyTorch's DDP).
+    this replica alone.   clip_norm: the most that the norm of the whole gradient may be, 0 for any.
+    bucket_bytes: gradients leave in slices of about this size (the default of PyTorch's DDP).
     """
 
     role: Role = "worker"
-    last = True  # this rank holds outputs
 
     def __init__(
         self,
@@ -68,13 +69,14 @@ class Synchronous:
         backend: str = "cpu",
         micro_batches: int = 1,
         norm: Literal["batch", "share"] = "batch",
+        clip_norm: float = 0.0,
         bucket_bytes: int = 25 << 20,
     ):
         if micro_batches < 1:
             raise UsageError(f"micro_batches {micro_batches} must be at least 1")
         self.part, self.optimizer, self.communicator, self.replicas = part, optimizer, world, replicas
         self.partition, self.fetch, self.seed, self.backend = partition, fetch, seed, backend
-        self.loss = loss or CrossEntropy()
+        self.loss, self.clip_norm = loss or CrossEntropy(), clip_norm
         self.parts = Partition.of((1.0,) * micro_batches, micro_batches)
         self.pool = Pool()
         self.step = 0
@@ -87,6 +89,15 @@ class Synchronous:
         replicas.broadcast(self.replica.weights.flat, 0, "initial weights")
 
     # ------------------------------------------------------------------------------------------------ left to strategies
+
+    @property
+    def last(self) -> bool:
+        """Whether outputs are here, and targets count."""
+        return True
+
+    def _stages(self, a: np.ndarray) -> np.ndarray:
+        """The sum over the ranks that hold the other parts of the model."""
+        return a
 
     def _train(self, x: Any, target: Any, samples: np.ndarray, scale: float, flight: Flight) -> None:
         """Adds this share's gradients and statistics into the replica, its loss and hits into the tally."""
@@ -190,6 +201,8 @@ class Synchronous:
 
     def _update(self, step: int) -> None:
         self.replica.commit()
+        if self.clip_norm:
+            clip(self.replica.gradients, self.clip_norm, self._stages, self.backend)
         self.optimizer.update(self.replica.weights, self.replica.gradients, self.slots, step, self.backend)
 
     def _score(self, x: Any, target: Any, batch: np.ndarray, observe: Observe | None = None) -> float:
@@ -220,7 +233,7 @@ class Synchronous:
         return [slice(*self.parts.bounds(len(samples), i)) for i in range(len(self.parts.shares))]
 
     def _context(self, samples: np.ndarray, training: bool, input_gradient: bool = False) -> Context:
-        place = {"backend": self.backend, "pool": self.pool, "input_gradient": input_gradient}
+        place: dict[str, Any] = {"backend": self.backend, "pool": self.pool, "input_gradient": input_gradient}
         return Context(training, self.step, self.seed, samples, total=self._total if self.joint else alone, **place)
 
     def _total(self, a: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from .conv_transpose import ConvTranspose2d
 from .dice import Dice
 from .dropout import Dropout
 from .elementwise_loss import BCE, L1, MSE, Focal, Huber
+from .embedding import Embedding, Positions
 from .flatten import Flatten
 from .group_norm import GroupNorm, LayerNorm
 from .last import Last
@@ -44,6 +45,7 @@ __all__ = [
     "CrossEntropy",
     "Dice",
     "Dropout",
+    "Embedding",
     "Flatten",
     "Focal",
     "GELU",
@@ -66,6 +68,7 @@ __all__ = [
     "MaxUnpool2d",
     "Module",
     "Pop",
+    "Positions",
     "RNN",
     "ReLU",
     "ReLU6",

@@ -5,6 +5,7 @@ and saved exactly as weights are.
 """
 
 from .adaptive import Adagrad, Adam, AdamW, NAdam, QHAdam, RMSprop
+from .clip import clip
 from .optimizer import Optimizer
 from .schedule import SCHEDULES, Constant, Cosine, OneCycle, Polynomial, Step, Warmup
 from .sgd import NAG, QHM, SGD, AggMo, Sutskever
@@ -24,4 +25,4 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 }
 
 __all__ = ["OPTIMIZERS", "SGD", "NAG", "QHM", "AggMo", "Adagrad", "Adam", "AdamW", "NAdam", "QHAdam", "RMSprop"]
-__all__ += ["Optimizer", "Sutskever", "SCHEDULES", "Constant", "Cosine", "OneCycle", "Polynomial", "Step", "Warmup"]
+__all__ += ["Optimizer", "clip", "Sutskever", "SCHEDULES", "Constant", "Cosine", "OneCycle", "Polynomial", "Step", "Warmup"]

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import UsageError
-from ..core.partition import Partition
+from ..core.shape import prod
 from ..mpi import agreement
 from ..mpi.communicator import Communicator
-from ..mpi.data_parallel import DataParallel
+from ..mpi.synchronous import Synchronous
 from ..nn import models
 from ..nn.loss import Loss
 from ..nn.losses import LOSSES
@@ -25,6 +25,7 @@ from . import run, tables
 from .config import Config
 from .data import Dataset, open_dataset
 from .metrics import Metrics
+from .parallel import strategy
 from .prefetch import Prefetch
 from .sampler import Sampler
 
@@ -42,7 +43,7 @@ class Job:
     sampler: Sampler
     model: Sequential
     prefetch: Prefetch
-    strategy: DataParallel
+    strategy: Synchronous
     metrics: Metrics
 
 
@@ -56,27 +57,20 @@ def build(config: Config, comm: Communicator) -> Job:
     dataset = open_dataset(config.data, config.train.dtype)
     config = replace(config, data=dataset.config)  # complete: what the training part says goes wherever the run goes
     sampler = Sampler(len(dataset.train), config.train.batch, config.train.seed, config.train.backend)
-    model = models.build(config.model.name, dataset.shape, dataset.classes, **config.model.options)
-    partition = Partition.of(config.parallel.shares, comm.size)
+    model = network(config, dataset)
     agreement.agree(comm, facts(config, dataset))
     prefetch = Prefetch(dataset.train.read)
-    strategy = DataParallel(
-        model,
-        optimizer(config.optim, config.train.epochs * len(sampler)),
-        comm,
-        partition,
-        shape=dataset.shape,
-        fetch=prefetch,
-        loss=loss(config.loss),
-        seed=config.train.seed,
-        dtype=np.dtype(config.train.dtype),
-        backend=config.train.backend,
-        micro_batches=config.train.micro_batches,
-        bucket_bytes=bucket_bytes(config),
-    )
-    outputs, (_, target) = model.out_shape(dataset.shape), dataset.test.read(NONE)
-    metrics = Metrics(config.train.metrics, config.checkpoint.best, outputs, target, comm)
-    return Job(config, comm, threads, dataset, sampler, model, prefetch, strategy, metrics)
+    rule = optimizer(config.optim, config.train.epochs * len(sampler))
+    trainer = strategy(config, comm, model, dataset, rule, loss(config.loss, dataset), prefetch)
+    shape, (_, target) = model.out_shape(dataset.shape), dataset.test.read(NONE)
+    metrics = Metrics(config.train.metrics, config.checkpoint.best, shape, target, comm)
+    return Job(config, comm, threads, dataset, sampler, model, prefetch, trainer, metrics)
+
+
+def network(config: Config, dataset: Dataset) -> Sequential:
+    """The model of the configuration for these data."""
+    tokens = dataset.sample.dtype.kind == "i"
+    return models.build(config.model.name, dataset.shape, outputs(dataset), tokens=tokens, **config.model.options)
 
 
 def facts(config: Config, dataset: Dataset) -> dict[str, str]:
@@ -94,17 +88,22 @@ def optimizer(optim: configuration.Optim, steps: int) -> Optimizer:
     return _made(OPTIMIZERS[optim.name], given)
 
 
-def loss(section: configuration.Loss) -> Loss:
-    """The loss with the settings it takes."""
-    return _made(LOSSES[section.name], vars(section))
+def loss(section: configuration.Loss, dataset: Dataset) -> Loss:
+    """The loss with the settings it takes; UsageError where values have no loss that was asked for."""
+    if section.name == "auto" and dataset.targets == "values":
+        if section != configuration.Loss():
+            raise UsageError("[loss] has settings of cross-entropy, but the targets are values", "name the loss: loss.name=mse")
+        section = configuration.Loss("mse")
+    return _made(LOSSES["cross-entropy" if section.name == "auto" else section.name], vars(section))
 
 
 def _made(cls: type, given: dict[str, Any]) -> Any:
     return cls(**{item.name: given[item.name] for item in fields(cls)})
 
 
-def bucket_bytes(config: Config) -> int:
-    return int(min(config.parallel.bucket_mb, 1 << 20) * (1 << 20))  # infinity is one bucket
+def outputs(dataset: Dataset) -> int:
+    """How many numbers a classifying model gives for a sample or a position of it."""
+    return dataset.classes or prod(dataset.target.shape)
 
 
 def use_threads(config: Config, comm: Communicator) -> int:

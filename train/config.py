@@ -163,13 +163,14 @@ def choices() -> dict[str, dict[str, dict[str, Any]]]:
 class Loss:
     """What training makes small; nn.losses.LOSSES has the formulas.
 
+    "auto" is cross-entropy where targets are classes and mse where they are values.
     A setting left out becomes the default of the loss that takes it; UsageError for one that it does not take.
     smoothing: the share of a label that is spread over all classes.   weights: one per class.   ignore: a label that does
     not count.   pos_weight: one per output.   delta: where Huber turns from a square to a line.   gamma, alpha: of focal.
     smooth: what Dice adds to both sides of its ratio.
     """
 
-    name: Literal["cross-entropy", "bce", "mse", "l1", "huber", "dice", "focal"] = "cross-entropy"
+    name: Literal["auto", "cross-entropy", "bce", "mse", "l1", "huber", "dice", "focal"] = "auto"
     smoothing: float | None = _at_least(0, None)
     weights: tuple[float, ...] | None = None
     ignore: int | None = None
@@ -182,7 +183,8 @@ class Loss:
     def __post_init__(self) -> None:
         from ..nn.losses import LOSSES  # late, as in choices
 
-        taken = {item.name: item.default for item in fields(LOSSES[self.name])}  # type: ignore[arg-type]
+        rule = LOSSES["cross-entropy" if self.name == "auto" else self.name]
+        taken = {item.name: item.default for item in fields(rule)}  # type: ignore[arg-type]
         _settle(self, "loss", taken, self.name, "it takes")
 
 
@@ -211,12 +213,19 @@ class Train:
 class Parallel:
     """How ranks work together.
 
-    shares: proportions of the batch, one per rank; none means equal.   bucket_mb: gradients sent together, MiB.
+    mesh: {pipeline = 2} cuts the model into two stages, with as many replicas as there are ranks for; none: replicas only.
+    schedule: the order in which a pipeline's stages work (plan.schedule has the tables); train.micro_batches is its m.
+    cut: what a stage's share of the model is measured by: counted operations, blocks, parameters, or a timed step.
+    norm: layers that normalise over a batch see a micro-batch of all replicas together ("batch"), or each its "share".
+    shares: proportions of the batch, one per replica; none means equal.   bucket_mb: gradients sent together, MiB.
     reduction: "fixed" adds in rank order (same bits every time), "mpi" as MPI likes.
     threads: per rank, 0 = the cores this rank may use.   deadline: seconds a communication may take.
     """
 
-    strategy: Literal["data"] = "data"
+    mesh: dict = field(default_factory=dict)
+    schedule: Literal["1f1b", "gpipe", "naive"] = "1f1b"
+    cut: Literal["flops", "count", "parameters", "time"] = "flops"
+    norm: Literal["batch", "share"] = "batch"
     shares: tuple[float, ...] = ()
     bucket_mb: float = _at_least(0.001, 1.0)
     reduction: Literal["fixed", "mpi"] = "fixed"
@@ -253,7 +262,7 @@ class Config:
     loss: Loss = field(default_factory=Loss)
     optim: Optim = field(default_factory=Optim)
     train: Train = Train()
-    parallel: Parallel = Parallel()
+    parallel: Parallel = field(default_factory=Parallel)
     checkpoint: Checkpoint = Checkpoint()
     run: Run = Run()
 

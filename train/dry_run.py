@@ -17,12 +17,12 @@ from ..core.partition import Partition
 from ..core.shape import prod
 from ..mpi.allreduce import slices
 from ..mpi.buckets import cut
-from ..nn import models
 from ..nn.arena import Layout
 from ..nn.cost import measure
-from .build import bucket_bytes, optimizer
+from .build import network, optimizer
 from .config import Config
 from .data import open_dataset
+from .parallel import bucket_bytes
 from .sampler import Sampler
 from .summary import size
 from .terminal import console
@@ -53,7 +53,7 @@ def plan(config: Config, ranks: int) -> Plan:
     ranks = max(ranks, len(config.parallel.shares))
     dataset = open_dataset(config.data, config.train.dtype)
     sampler = Sampler(len(dataset.train), config.train.batch, config.train.seed, config.train.backend)
-    model = models.build(config.model.name, dataset.shape, dataset.classes, **config.model.options)
+    model = network(config, dataset)
     layout = Layout(model.specs(dataset.shape))
     itemsize = np.dtype(config.train.dtype).itemsize
     slots = optimizer(config.optim, config.train.epochs * len(sampler)).slots

@@ -20,11 +20,12 @@ def export(checkpoint: Path, file: Path, torch: bool = False, best: bool = False
     """
     generation = open_generation(checkpoint, choose=best_of if best else newest)
     config = tables.read(Config, generation.meta["config"])
+    shape, outputs = tuple(generation.meta["shape"]), int(generation.meta["outputs"])
     arrays, facts = weights.of_generation(generation), dict(weights.OURS)
     if torch:
-        model = models.build(config.model.name, config.data.shape, config.data.classes, **config.model.options)
-        arrays, facts = exchange.to_torch(model, config.data.shape, arrays, config.model.name), dict(weights.PYTORCH)
+        model = models.build(config.model.name, shape, outputs, **config.model.options)
+        arrays, facts = exchange.to_torch(model, shape, arrays, config.model.name), dict(weights.PYTORCH)
     facts |= {"model": config.model.name, "options": json.dumps(config.model.options)}
-    facts |= {"shape": json.dumps(config.data.shape), "classes": str(config.data.classes), "step": str(generation.meta["step"])}
+    facts |= {"shape": json.dumps(shape), "outputs": str(outputs), "step": str(generation.meta["step"])}
     weights.write(file, Weights(arrays, facts))
     return f"{len(arrays)} tensors of {config.model.name} after step {generation.meta['step']} in {file}"

@@ -101,7 +101,7 @@ def infer(
     shape, classes = tuple(generation.meta["shape"]), int(generation.meta["classes"])
     if top < 0 or (top and top > classes):
         raise UsageError(f"--top {top} of {classes} classes", f"give a number from 1 to {classes}, or leave it out")
-    model = models.build(config.model.name, shape, classes, **config.model.options)
+    model = models.build(config.model.name, shape, int(generation.meta["outputs"]), **config.model.options)
     outputs = model.out_shape(shape)
     if len(outputs) != 1 and Path(output).suffix.lower() != ".npz":
         raise UsageError(f"a sample has outputs {outputs}, which are no line of a CSV", "give --output FILE.npz")

@@ -146,7 +146,7 @@ class Pictures:
 
     def __getitem__(self, indices: Any) -> np.ndarray:
         wanted = self.shape[1:]
-        found = [decode(self.files[index], wanted if self.resize else ()) for index in indices]
+        found = [decode(self.files[index], *((wanted[2], wanted[:2]) if self.resize else ())) for index in indices]
         for index, picture in zip(indices, found, strict=True):
             if picture.shape != wanted:
                 raise DataError(

@@ -23,7 +23,7 @@ from ..core.events import Events
 from ..mpi.strategy import Fetch, Report, Strategy
 from . import limit, run
 from .augment import augmented
-from .build import Job
+from .build import Job, outputs
 from .metrics import Figures, Metrics, words
 from .pace import Pace
 from .progress import Silent
@@ -173,7 +173,7 @@ class Loop:
             return
         state, data = self.strategy.state(), self.job.dataset
         facts = {"fed": self.fed, "config": asdict(self.job.config), "data": data.digest, "watch": self.watch.state()}
-        samples = {"shape": list(data.shape), "classes": data.classes}  # all that inference must know of them
+        samples = {"shape": list(data.shape), "classes": data.classes, "outputs": outputs(data)}  # all that inference must know of them
         state = replace(state, meta={**state.meta, **facts, **samples})
         self.newest = str(self.store.save(state, self.watch.merit if best else None))
         self.saved = self.fed

@@ -102,7 +102,7 @@ def open_checkpoint(
     generation = SharedGeneration.open(comm, lambda: history.open_generation(Path(path), choose=choose))
     assert generation is not None
     saved = generation.meta["config"]
-    saved["parallel"] |= {"shares": [], "threads": 0}  # of the machines that trained, and no result depends on them
+    saved["parallel"] |= {"shares": [], "threads": 0, "mesh": {}}  # of the machines that trained, and no result depends on them
     return generation, tables.read(Config, tables.override(Config, saved, overrides))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
+from .columns import job, repeated
 from .compile import Kernel, kernel, specialised
 
 PIECE = 1 << 14  # elements
@@ -71,3 +72,23 @@ def multiply(a: np.ndarray, b: np.ndarray, *, out: np.ndarray, pool: Any) -> Non
 
 def scaled(x: np.ndarray, *, s: float, out: np.ndarray, pool: Any) -> None:
     apply(SCALED, x, x, out, s, cost=2 * x.itemsize)
+
+
+def add_bias(x: np.ndarray, bias: np.ndarray, *, out: np.ndarray, pool: Any) -> None:
+    if x.size:
+        lines = repeated([bias.reshape(-1)], x.dtype, pool)
+        _add_bias(x.reshape(-1), lines[0], job(lines.shape[1]), out.reshape(-1), work=2 * x.nbytes)
+
+
+@kernel
+def _add_bias(x, bias, step, y):
+    for index in prange(-(-x.size // step)):
+        start = np.int64(index) * step
+        for at in range(start, min(start + step, x.size), bias.size):
+            _add_line(x[at : at + bias.size], bias, y[at : at + bias.size])
+
+
+@njit
+def _add_line(x, bias, y):
+    for j in range(x.size):
+        y[j] = x[j] + bias[j]

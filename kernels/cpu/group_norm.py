@@ -61,10 +61,10 @@ def _statistics(x, eps, sums, mean, inverse):
     groups, flat = mean.size, x.reshape(-1)
     terms = x.size // groups
     first, second, centre = _columns(sums, groups)
-    centre[:] = 0
+    _fill(centre, 0.0)
     add_products(flat, flat, centre, first, second)
     for g in range(groups):
-        _group(centre, g, groups)[:] = total(_group(first, g, groups)) / terms
+        _fill(_group(centre, g, groups), total(_group(first, g, groups)) / terms)
     add_squares(flat, flat, centre, first, second)
     for g in range(groups):
         middle = _group(centre, g, groups)[0]
@@ -87,10 +87,16 @@ def _group(row, g, groups):
 
 
 @njit
+def _fill(row, value):
+    for c in range(row.size):
+        row[c] = value
+
+
+@njit
 def _spread(of_group, of_channel):
     """Repeats what is known of a group for each of its channels."""
     for g in range(of_group.size):
-        _group(of_channel, g, of_group.size)[:] = of_group[g]
+        _fill(_group(of_channel, g, of_group.size), of_group[g])
 
 
 @njit
@@ -138,8 +144,8 @@ def _shares(e, x, mean, inverse, sums, rows):
     _spread(inverse, rows[1])
     for g in range(groups):
         scale = np.float64(inverse[g])
-        _group(rows[2], g, groups)[:] = total(_group(first, g, groups)) / terms
-        _group(rows[3], g, groups)[:] = scale * scale * total(_group(second, g, groups)) / terms
+        _fill(_group(rows[2], g, groups), total(_group(first, g, groups)) / terms)
+        _fill(_group(rows[3], g, groups), scale * scale * total(_group(second, g, groups)) / terms)
 
 
 @njit
@@ -172,7 +178,8 @@ def group_norm_dw(
 def _group_norm_dw(dy, x, mean, inverse, step, sums, rows):
     for index in prange(rows.shape[0]):
         job = np.int64(index)
-        sums[job] = 0
+        _fill(sums[job, 0], 0.0)
+        _fill(sums[job, 1], 0.0)
         for n in range(job * step, min((job + 1) * step, x.shape[0])):
             _spread(mean[n], rows[job, 0])
             _spread(inverse[n], rows[job, 1])

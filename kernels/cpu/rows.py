@@ -1,4 +1,4 @@
-"""Sums and maxima of one row, in eight chains.
+"""One row after the other; and sums and maxima of a row, in several chains.
 
 One chain would wait for each operation before it starts the next, and the compiler may not change the order of a sum by
 itself. The chains are part of the result: the same for every CPU, batch and number of threads. Sums are float64.
@@ -6,10 +6,38 @@ itself. The chains are part of the result: the same for every CPU, batch and num
 
 from __future__ import annotations
 
-import numpy as np
-from numba import njit
+from typing import Any
 
+import numpy as np
+from numba import njit, prange
+
+from .compile import Kernel, kernel, specialised
 from .pooling import choose
+
+JOB = 1 << 14  # elements
+
+row: Any  # what the loop below does with each row; each copy of it has its own
+
+
+def _by_rows(a, y, step):
+    for index in prange(-(-a.shape[0] // step)):
+        first = np.int64(index) * step
+        for m in range(first, min(first + step, a.shape[0])):
+            row(a[m], y[m])  # noqa: F821
+
+
+def by_rows(function: Any) -> Kernel:
+    """The kernel function(a[m], y[m]) for each row m, whole rows a job."""
+    compiled = njit(error_model="numpy")(function)
+    return kernel(specialised(_by_rows, f"{function.__name__}_rows", row=compiled))
+
+
+def run_rows(kernel: Kernel, a: np.ndarray, out: np.ndarray, cost: int) -> None:
+    """Runs it over the last axis of a; out holds as many rows. cost: bytes or operations of an element."""
+    rows, width = a.size // a.shape[-1], a.shape[-1]
+    kernel(
+        a.reshape(rows, width), out.reshape(rows, out.size // max(1, rows)), max(1, JOB // width), work=cost * a.size
+    )
 
 
 @njit

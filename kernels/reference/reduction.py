@@ -13,4 +13,16 @@ def ordered_sum(parts: np.ndarray) -> np.ndarray:
 
 
 def sum_of_squares(x: np.ndarray) -> np.ndarray:
-    return np.sum(x.astype(np.float64) ** 2, keepdims=True)
+    return np.square(x.reshape(-1), dtype=np.float64).sum(keepdims=True)
+
+
+def row_sum(x: np.ndarray) -> np.ndarray:
+    return x.sum(axis=-1, dtype=np.float64).astype(x.dtype)
+
+
+def row_mean(x: np.ndarray) -> np.ndarray:
+    return x.mean(axis=-1, dtype=np.float64).astype(x.dtype)
+
+
+def row_max(x: np.ndarray) -> np.ndarray:
+    return x.max(axis=-1)

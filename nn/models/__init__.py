@@ -80,9 +80,16 @@ MODELS: dict[str, Entry] = {
 __all__ = ["MODELS", "Entry", "Task", "build", "digits_cnn", "find", "lenet", "mlp", "resnet20"]
 
 
-def build(name: str, shape: Shape, classes: int, **options: Any) -> Sequential:
-    """The model `name` for samples of `shape`, checked to fit; UsageError for an unknown name or option, or an unfit shape."""
+def build(name: str, shape: Shape, classes: int, tokens: bool | None = None, **options: Any) -> Sequential:
+    """The model `name` for samples of `shape`, checked to fit; UsageError for an unknown name or option, or an unfit shape.
+
+    tokens: whether the samples are int64, where that is known.
+    """
     entry = find(name)
+    if tokens not in (None, entry.tokens):
+        kinds = ("real values", "tokens (int64)")
+        fitting = ", ".join(other for other in MODELS if MODELS[other].tokens == tokens)
+        raise UsageError(f"{name} takes {kinds[entry.tokens]}, the samples are {kinds[bool(tokens)]}", f"use one of {fitting}")
     _check(name, entry.options, options)
     given = {"shape": shape, "classes": classes}
     wanted = {key: given[key] for key in inspect.signature(entry.make).parameters if key in given}

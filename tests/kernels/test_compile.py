@@ -61,6 +61,15 @@ def test_a_second_process_compiles_nothing(tmp_path):
     assert first["result"] == second["result"] == [3, 3]
 
 
+def test_copies_of_one_loop_are_kept_apart_and_found_again(tmp_path):
+    """A closure over the function that differs would be compiled by every process."""
+    lines = "threads.set_threads(1); x = np.full(3, 2.0); result = [float(ops.add(x, x)[0]), float(ops.multiply(x, -x)[0])]"
+    for from_cache in (False, True):
+        child = run(lines, tmp_path)
+        assert child["events"] == [[f"elementwise.{name}_pieces", from_cache] for name in ("_add", "_multiply")]
+        assert child["result"] == [4, -4]
+
+
 def test_of_two_processes_one_compiles_and_the_other_loads(tmp_path):
     both = [finish(child) for child in [start(SUM, tmp_path) for _ in range(2)]]
     assert sorted(from_cache for child in both for _, from_cache in child["events"]) == [False, True]

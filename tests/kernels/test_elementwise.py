@@ -81,6 +81,8 @@ def test_arithmetic_equals_its_definition(dtype):
         for op in (ops.add, ops.multiply):
             np.testing.assert_array_equal(op(a, b), op.reference(a, b))
         np.testing.assert_array_equal(ops.scaled(a, s=0.1), ops.scaled.reference(a, s=0.1))
+        bias = normal(2, shape[1:], dtype)
+        np.testing.assert_array_equal(ops.add_bias(a, bias), ops.add_bias.reference(a, bias))
         assert ops.add(a, b, out=a) is a
 
 
@@ -116,9 +118,7 @@ def test_dropout_equals_its_definition(shape, dtype):
 def test_a_slice_drops_what_the_whole_would(shape, origin, whole, backend):
     x, samples, rule = normal(1, (3, *whole), np.float32), np.array([8, 0, 2]), {"rate": 0.5, "key": KEY, "step": 7}
     inside = (slice(None), *(slice(o, o + n) for o, n in zip(origin, shape, strict=True)))
-    part = ops.dropout(
-        np.ascontiguousarray(x[inside]), samples, origin=origin, whole=whole, backend=backend, **rule
-    )
+    part = ops.dropout(np.ascontiguousarray(x[inside]), samples, origin=origin, whole=whole, backend=backend, **rule)
     np.testing.assert_array_equal(part, ops.dropout(x, samples, **rule)[inside])
 
 
@@ -152,6 +152,7 @@ def test_dropout_is_its_own_gradient():
 
 # ---------------------------------------------------------------------------------------------------- batch, threads
 
+TABLE = normal(3, (7, 9), np.float32)
 PER_SAMPLE = {
     "relu": lambda x, n: ops.relu(x),
     "relu_dx": lambda x, n: ops.relu_dx(x, np.ascontiguousarray(x[..., ::-1])),
@@ -161,6 +162,10 @@ PER_SAMPLE = {
     "max_pool2d_dx": lambda x, n: ops.max_pool2d_dx(*ops.max_pool2d(x, Window.of(3, 1, 1)), x.shape[1:3]),
     "add": lambda x, n: ops.add(x, np.ascontiguousarray(x[..., ::-1])),
     "gelu": lambda x, n: ops.gelu(x),
+    "softmax": lambda x, n: ops.softmax(x),
+    "row_sum": lambda x, n: ops.row_sum(x),
+    "group_norm": lambda x, n: ops.group_norm(x, TABLE[0], TABLE[1], groups=3, eps=1e-5),
+    "gather": lambda x, n: ops.gather(TABLE, n),
     "cross_entropy": lambda x, n: ops.cross_entropy(x.reshape(len(x), -1), n),
 }
 
@@ -187,11 +192,20 @@ def stepped(update, slots, **rule):
     return tuple(buffers)
 
 
+def arrays(*shapes):
+    return [normal(i, shape, np.float32) for i, shape in enumerate(shapes)]
+
+
 WHOLE = {
     "fill_uniform": lambda: filled(ops.fill_uniform, low=-1.0, high=1.0),
     "fill_normal": lambda: filled(ops.fill_normal, deviation=1.0),
     "sgd": lambda: stepped(ops.sgd, 2),
     "momentum": lambda: stepped(ops.momentum, 3, momentum=0.9),
+    "column_moments": lambda: ops.column_moments(normal(0, (5000, 30), np.float32)),
+    "batch_norm_sums": lambda: ops.batch_norm_sums(*arrays((5000, 30), (5000, 30), (30,), (30,))),
+    "group_norm_dw": lambda: ops.group_norm_dw(*arrays((500, 9, 30), (500, 9, 30), (500, 3), (500, 3))),
+    "scatter_add": lambda: ops.scatter_add(normal(0, (900, 200), np.float32), np.arange(900) % 7, size=9),
+    "sum_of_squares": lambda: ops.sum_of_squares(normal(0, (40_001,), np.float32)),
     "ordered_sum": lambda: ops.ordered_sum(normal(0, (5, 10_001), np.float32)),
     **{name: lambda f=f: f(normal(0, (5, 6, 7, 9), np.float32), np.arange(5)) for name, f in PER_SAMPLE.items()},
 }

@@ -37,7 +37,23 @@ from shoal.nn import (
     Stash,
 )
 from shoal.nn.models import digits_cnn, lenet, mlp
-from shoal.optim import SGD
+from shoal.optim import (
+    NAG,
+    QHM,
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    AggMo,
+    Cosine,
+    NAdam,
+    OneCycle,
+    Optimizer,
+    QHAdam,
+    RMSprop,
+    Sutskever,
+    Warmup,
+)
 from shoal.plan import cut
 
 
@@ -70,9 +86,20 @@ MODELS: dict[str, tuple[Callable[[], Sequential], tuple[int, ...]]] = {
     "digits-cnn without dropout": (lambda: digits_cnn(dropout=0.0), (8, 8, 1)),
     "skips": (skips, (8, 8, 1)),
 }
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, Optimizer] = {
     "sgd": SGD(0.05, weight_decay=1e-3),
     "momentum": SGD(0.02, momentum=0.9, nesterov=True, weight_decay=1e-3),
+    "sutskever": Sutskever(Cosine(0.02, steps=STEPS), weight_decay=1e-3),
+    "nag": NAG(0.02, weight_decay=1e-3),
+    "qhm": QHM(0.05, weight_decay=1e-3),
+    "aggmo": AggMo(0.01, weight_decay=1e-3),
+    "adagrad": Adagrad(0.01, weight_decay=1e-3),
+    "rmsprop": RMSprop(1e-3, centered=True, momentum=0.9, weight_decay=1e-3),
+    "adam": Adam(weight_decay=1e-3),
+    "adamw": AdamW(Warmup(OneCycle(1e-3, steps=15), 5)),
+    "amsgrad": Adam(amsgrad="torch", weight_decay=1e-3),
+    "nadam": NAdam(weight_decay=1e-3),
+    "qhadam": QHAdam(nus=(0.7, 1.0), weight_decay=1e-3),
 }
 NORMALISED = ("skips",)  # what these compute depends on what they see at once
 Shares = tuple[float, ...]
@@ -97,11 +124,13 @@ class Case:
     stages: int = 1
     schedule: str = "1f1b"
     norm: str = "batch"
+    clip: float = 0.0
 
     def __str__(self) -> str:
         parts = f"-{self.micro_batches} parts" * (self.micro_batches > 1)
         stages = f"-{self.stages} stages {self.schedule}" * (self.stages > 1)
-        return f"{self.model}-{self.optimizer}-{':'.join(map(str, self.shares))}{parts}{stages}{'-own norm' * (self.norm == 'share')}"
+        rest = "-own norm" * (self.norm == "share") + "-clipped" * bool(self.clip)
+        return f"{self.model}-{self.optimizer}-{':'.join(map(str, self.shares))}{parts}{stages}{rest}"
 
     @property
     def ranks(self) -> int:
@@ -120,12 +149,17 @@ def product(ranks: int) -> list[Case]:
 
 
 def cases(ranks: int) -> list[Case]:
-    """Both optimizers on mlp, momentum on lenet, everything on digits-cnn; equal and unequal shares; then pipelines."""
+    """On mlp sgd, momentum and half of the other optimizers, so that 2 and 3 ranks try them all; momentum and Adam on lenet;
+    sgd and momentum on digits-cnn with everything; equal and unequal shares; then pipelines.
+    """
     equal, unequal = SHARES[ranks][0], SHARES[ranks][-1]
     large = [Case("mlp", "sgd", unequal, 3), Case("mlp", "momentum", equal), Case("lenet", "momentum", unequal)]
-    small = [Case("digits-cnn", o, s) for o in OPTIMIZERS for s in SHARES[ranks]]
-    norms = [Case("skips", "momentum", unequal, 2, norm=norm) for norm in ("batch", "share")]
-    return large + small + norms + PIPELINES[ranks]
+    large += [Case("lenet", "adam", unequal)] * (ranks == 2)
+    rules = list(OPTIMIZERS)[2:][ranks - 2 :: 2] if ranks in (2, 3) else []
+    others = [Case("mlp", rule, unequal) for rule in rules]
+    small = [Case("digits-cnn", o, s) for o in ("sgd", "momentum") for s in SHARES[ranks]]
+    norms = [Case("skips", "momentum", unequal, 2, norm="batch"), Case("skips", "momentum", unequal, 2, norm="share", clip=0.5)]
+    return large + others + small + norms + PIPELINES[ranks]
 
 
 PIPELINES: dict[int, list[Case]] = {
@@ -137,8 +171,8 @@ PIPELINES: dict[int, list[Case]] = {
     ],
     3: [Case("skips", "momentum", (1,), 4, stages=3), Case("mlp", "momentum", (1,), 3, stages=3)],
     4: [
-        Case("skips", "momentum", (1,), 4, stages=4, schedule="gpipe"),
-        Case("skips", "momentum", (3, 1), 2, stages=2),
+        Case("skips", "momentum", (1,), 4, stages=4, schedule="gpipe", clip=0.5),  # with the tie between two stages
+        Case("skips", "momentum", (3, 1), 2, stages=2, clip=0.5),
         Case("skips", "sgd", (1, 0), 3, stages=2, norm="share"),
         Case("digits-cnn", "momentum", (1, 3), 2, stages=2, schedule="gpipe"),
     ],
@@ -181,12 +215,18 @@ def pieces(batch: np.ndarray, split: Split) -> list[np.ndarray]:
     cut, parts = Partition.of(shares, len(shares)), Partition.of((1,) * micro_batches, micro_batches)
     each = [batch[slice(*cut.bounds(len(batch), rank))] for rank in range(len(shares))]
     rows = [[share[slice(*parts.bounds(len(share), i))] for i in range(micro_batches)] for share in each]
-    found = [part for row in rows for part in row] if norm == "share" else list(map(np.concatenate, zip(*rows, strict=True)))
+    found = (
+        [part for row in rows for part in row]
+        if norm == "share"
+        else list(map(np.concatenate, zip(*rows, strict=True)))
+    )
     return [part for part in found if len(part)]
 
 
 @cache
-def serial(model: str, optimizer: str, dtype: str = "float64", steps: int = STEPS, split: Split = WHOLE) -> Trained:
+def serial(
+    model: str, optimizer: str, dtype: str = "float64", steps: int = STEPS, split: Split = WHOLE, clip: float = 0.0
+) -> Trained:
     """The definition: forward, loss, backward, update."""
     build, shape = MODELS[model]
     network, rule, fetch = build(), OPTIMIZERS[optimizer], fetching(model, dtype)
@@ -195,6 +235,7 @@ def serial(model: str, optimizer: str, dtype: str = "float64", steps: int = STEP
     slots = {slot: w.like() for slot in rule.slots}
     losses, right = [], []
     for step, batch in enumerate(batches(steps)):
+        rule.prepare(w, slots, step, BACKEND)
         copy.clear()
         loss, hits = 0.0, 0
         for part in pieces(batch, split):
@@ -205,6 +246,8 @@ def serial(model: str, optimizer: str, dtype: str = "float64", steps: int = STEP
             network.backward(copy.p, copy.g, saved, dz, ctx)
             loss, hits = loss + one, hits + hit
         copy.commit()
+        if clip:
+            g.flat[:] *= min(1.0, clip / (np.linalg.norm(g.flat) + 1e-6))
         rule.update(w, g, slots, step, BACKEND)
         losses.append(loss / len(batch))
         right.append(hits)
@@ -216,6 +259,7 @@ def strategy(c: Communicator, case: Case, dtype: str = "float64", **settings: An
     model, rule, partition = build(), OPTIMIZERS[case.optimizer], Partition.of(case.shares, len(case.shares))
     known = {"shape": shape, "fetch": fetching(case.model, dtype), "seed": SEED, "dtype": dtype, "backend": BACKEND}
     known |= {"bucket_bytes": 1 << 16, "micro_batches": case.micro_batches, "norm": case.norm}
+    known |= {"clip_norm": case.clip}
     if case.stages == 1:
         return DataParallel(model, rule, c, partition, **{**known, **settings})
     known |= {"bounds": cut([1.0] * len(model), case.stages).bounds, "schedule": case.schedule}

@@ -40,7 +40,7 @@ def threaded(case: Case) -> tuple[equals.Trained, list[str]]:
 
 
 def assert_equals_serial(case: Case, weights: np.ndarray, losses: Any, right: Any) -> None:
-    expected = equals.serial(case.model, case.optimizer, split=case.split)
+    expected = equals.serial(case.model, case.optimizer, split=case.split, clip=case.clip)
     assert equals.difference(weights, expected.weights) <= 1e-10
     assert np.allclose(losses, expected.losses, rtol=1e-10)
     assert list(right) == expected.right

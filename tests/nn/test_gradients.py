@@ -65,6 +65,7 @@ LAYERS = [
     ("batch norm of vectors, with relu", BatchNorm(activation="relu"), (6,)),
     ("layer norm", nn.LayerNorm(), (3, 7)),
     ("group norm", nn.GroupNorm(3), (2, 3, 12)),
+    ("positions", nn.Positions(6), (4, 3)),
     ("relu", ReLU(), (4, 3)),
     ("relu6", Sequential(Linear(5), ReLU6()), (40,)),
     ("leaky relu", nn.LeakyReLU(0.1), (4, 3)),

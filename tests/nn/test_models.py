@@ -122,6 +122,12 @@ def test_an_unfit_model_is_refused(name, shape, words) -> None:
         build(name, shape, 10)
 
 
+def test_tokens_are_for_models_of_tokens() -> None:
+    with pytest.raises(UsageError, match=r"mlp takes real values, the samples are tokens \(int64\)"):
+        build("mlp", (8,), 10, tokens=True)
+    assert build("mlp", (8,), 10, tokens=False).out_shape((8,)) == (10,)
+
+
 def test_a_label_without_an_output_is_a_data_error() -> None:
     with pytest.raises(DataError, match="labels from 0 to 10 for 10 classes"):
         CrossEntropy()(np.zeros((2, 10)), np.array([0, 10]), 1.0, Context())

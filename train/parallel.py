@@ -1,0 +1,95 @@
+"""From [parallel] to a strategy: the mesh of the ranks, and where the model is cut.
+
+A mesh names its axes and their sizes; what is not said follows from the number of ranks, so the same configuration runs on
+more ranks with more replicas. With one stage that is data parallelism, with one replica a pipeline.
+
+    parallel.mesh = {pipeline = 2}        on 6 ranks: data 3 x pipeline 2
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import UsageError
+from ..core.partition import Partition
+from ..mpi.communicator import Communicator
+from ..mpi.data_parallel import DataParallel
+from ..mpi.pipeline import Pipeline
+from ..mpi.strategy import Fetch
+from ..mpi.synchronous import Synchronous
+from ..nn import profile
+from ..nn.cost import measure
+from ..nn.loss import Loss
+from ..nn.sequential import Sequential
+from ..optim import Optimizer
+from ..plan.cut import Cut, cut
+from ..plan.mesh import Mesh
+from .config import Config
+from .data import Dataset
+
+AXES = ("data", "pipeline")
+
+
+def strategy(
+    config: Config,
+    comm: Communicator,
+    model: Sequential,
+    dataset: Dataset,
+    rule: Optimizer,
+    loss: Loss,
+    fetch: Fetch,
+) -> Synchronous:
+    """The strategy of this configuration on these ranks; a collective call."""
+    axes = mesh(config, comm.size)
+    partition = Partition.of(config.parallel.shares, axes["data"])
+    settings: dict[str, Any] = {
+        "shape": dataset.shape,
+        "fetch": fetch,
+        "loss": loss,
+        "seed": config.train.seed,
+        "dtype": np.dtype(config.train.dtype),
+        "backend": config.train.backend,
+        "micro_batches": config.train.micro_batches,
+        "norm": config.parallel.norm,
+        "clip_norm": config.optim.clip_norm,
+        "bucket_bytes": bucket_bytes(config),
+    }
+    if axes["pipeline"] == 1:
+        return DataParallel(model, rule, comm, partition, **settings)
+    where = stages(config, comm, model, dataset, axes["pipeline"])
+    return Pipeline(
+        model, rule, comm, partition, bounds=where.bounds, schedule=config.parallel.schedule, **settings
+    )
+
+
+def mesh(config: Config, ranks: int) -> dict[str, int]:
+    """{axis: size} on so many ranks; UsageError for an axis nobody knows, or sizes that do not multiply to the ranks."""
+    given = config.parallel.mesh
+    if unknown := [name for name in given if name not in AXES]:
+        raise UsageError(f"parallel.mesh has no axis {', '.join(unknown)}", f"its axes are {', '.join(AXES)}")
+    pipeline = int(given.get("pipeline", 1))
+    axes = {"data": int(given.get("data", max(1, ranks // max(1, pipeline)))), "pipeline": pipeline}
+    Mesh.of(axes, ranks)
+    return axes
+
+
+def stages(config: Config, comm: Communicator, model: Sequential, dataset: Dataset, count: int) -> Cut:
+    """Where the model is cut, the same on all ranks."""
+    by, integers = config.parallel.cut, dataset.sample.dtype.kind == "i"
+    if by == "count":
+        return cut([1.0] * len(model), count)
+    if by == "time":
+        weights = None
+        if comm.rank == 0:
+            size = max(1, config.train.batch // (mesh(config, comm.size)["data"] * config.train.micro_batches))
+            times = profile.seconds(model, dataset.shape, size, config.train.dtype, config.train.backend, integers)
+            weights = [forward + backward for forward, backward in times]
+        return cut(comm.broadcast_obj(weights, 0, "measured times"), count)
+    costs = measure(model, dataset.shape, config.train.dtype, integers)
+    return cut([float(c.parameters if by == "parameters" else c.forward + c.backward) for c in costs], count)
+
+
+def bucket_bytes(config: Config) -> int:
+    return int(min(config.parallel.bucket_mb, 1 << 20) * (1 << 20))  # infinity is one bucket
