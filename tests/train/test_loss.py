@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any, get_args, get_type_hints
+from types import SimpleNamespace
+from typing import Any, cast, get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -19,7 +20,9 @@ from shoal.optim import SGD
 from shoal.train import tables
 from shoal.train.build import loss
 from shoal.train.config import Loss, load
+from shoal.train.data import Dataset
 
+LABELLED, VALUES = (cast(Dataset, SimpleNamespace(targets=kind)) for kind in ("label", "values"))
 SECTIONS = {
     "": CrossEntropy(),
     "loss.smoothing=0.1 loss.weights=1,2 loss.ignore=255": CrossEntropy(0.1, (1.0, 2.0), 255),
@@ -35,11 +38,18 @@ SECTIONS = {
 @pytest.mark.parametrize("settings", SECTIONS)
 def test_a_section_stands_for_a_loss(settings: str) -> None:
     config = load("digits-cnn", settings.split())
-    assert loss(config.loss) == SECTIONS[settings]
+    assert loss(config.loss, LABELLED) == SECTIONS[settings]
+
+
+def test_a_loss_that_is_not_named_follows_the_targets() -> None:
+    assert loss(Loss(), VALUES) == MSE()
+    assert loss(Loss("huber"), VALUES) == Huber()
+    with pytest.raises(UsageError, match="settings of cross-entropy, but the targets are values"):
+        loss(Loss(smoothing=0.1), VALUES)
 
 
 def test_every_loss_can_be_named_and_every_setting_belongs_to_one() -> None:
-    assert list(get_args(get_type_hints(Loss)["name"])) == list(LOSSES)
+    assert list(get_args(get_type_hints(Loss)["name"])) == ["auto", *LOSSES]
     taken = {item.name for cls in LOSSES.values() for item in fields(cls)}
     assert taken == {item.name for item in fields(Loss)} - {"name"}
 
@@ -51,7 +61,7 @@ def test_what_is_written_is_what_is_read() -> None:
 
 MISTAKES = {
     "loss.name=mse loss.delta=1": ("loss.delta = 1.0 means nothing to mse", "leave it out; it takes no settings"),
-    "loss.gamma=2": ("loss.gamma = 2.0 means nothing to cross-entropy", "leave it out; it takes smoothing, weights, ignore"),
+    "loss.gamma=2": ("loss.gamma = 2.0 means nothing to auto", "leave it out; it takes smoothing, weights, ignore"),
     "loss.name=focal loss.smoothing=0.1": ("loss.smoothing = 0.1 means nothing to focal", "leave it out; it takes gamma, alpha"),
     "loss.smoothing=-1": ("loss.smoothing = -1.0 must be at least 0", "leave it out for the default"),
 }
