@@ -75,7 +75,11 @@ def rnn_dx(dy: Any, h: Any, u: Any, *, lengths: Any = None) -> tuple[Like, ...]:
     return (Like(h.shape, dy.dtype),)
 
 
-@op(flops=lambda da, h, **_: 2 * prod(da.shape) * h.shape[2])
+def _dw_flops(da: Any, h: Any, start: int = 0, stop: int | None = None, **_: Any) -> int:
+    return 2 * prod(h.shape) * ((da.shape[2] if stop is None else stop) - start)
+
+
+@op(flops=_dw_flops)
 def recurrent_dw(
     da: Any, h: Any, *, shift: int = 1, start: int = 0, stop: int | None = None, accumulate: bool = False
 ) -> tuple[Like, ...]:
