@@ -187,7 +187,7 @@ class Synchronous:
         self.tally[:] = 0
         mass = self._mass(target, total)
         flight = Flight(self.replicas, self.replica.gradients.flat, self.buckets)
-        self._train(x, target, samples, 1 / mass, flight)
+        self._train(x, target, samples, inverse(mass), flight)
         flight.after(0)  # all sums leave in one order on all ranks, also where no layer was run
         if self.replica.statistics.flat.size:
             flight.depart(self.replica.statistics.flat, "statistics")
@@ -214,7 +214,7 @@ class Synchronous:
         def use(which: slice, z: Any) -> None:
             if observe:
                 observe(samples[which], z, target[which])
-            self.tally += self.loss(z, target[which], 1 / mass, ctx)[:2]
+            self.tally += self.loss(z, target[which], inverse(mass), ctx)[:2]
 
         self._infer(x, samples, use)
         self.communicator.allreduce(self.tally, "evaluation")
@@ -241,4 +241,9 @@ class Synchronous:
 
     def _report(self, step: int, samples: int, mass: float) -> Report:
         loss, right = self.tally
-        return Report(step, samples, float(loss) / mass, int(right), mass)
+        return Report(step, samples, float(loss) * inverse(mass), int(right), mass)
+
+
+def inverse(mass: float) -> float:
+    """1 / mass; 0 for a batch in which nothing counts: it teaches nothing and weighs nothing in a mean."""
+    return 1 / mass if mass else 0.0

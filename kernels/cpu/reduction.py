@@ -1,5 +1,8 @@
-"""Sums whose order is part of the result: rank by rank, so one piece at a time stays in the first-level cache; of squares
-by pieces; of rows in the chains of rows.py.
+"""Sums whose order is part of the result.
+
+Rank by rank: one piece at a time, so that its sums stay in the first-level cache. Squares of all elements: LANES running
+sums a piece, which the compiler can turn into vectors without another order, then the sums of all pieces one by one. Of
+rows: in the chains of rows.py.
 """
 
 from __future__ import annotations
@@ -11,9 +14,10 @@ from numba import njit, prange
 
 from .brgemm import empty
 from .compile import kernel
-from .rows import by_rows, dot, highest, run_rows, total
+from .rows import by_rows, highest, run_rows, total
 
 PIECE = 1 << 11  # elements: 8 or 16 KiB of sums
+LONG, LANES = 1 << 14, 64  # elements of a piece and its running sums, where all elements are added
 
 
 def ordered_sum(parts: np.ndarray, *, out: np.ndarray, pool: Any) -> None:
@@ -43,16 +47,33 @@ def _add(x, y):
 
 
 def sum_of_squares(x: np.ndarray, *, out: np.ndarray, pool: Any) -> None:
-    partial = empty(pool, (-(-x.size // PIECE),), np.float64)
-    _sum_of_squares(x.reshape(-1), partial, out, work=x.nbytes)
+    lanes = empty(pool, (-(-x.size // LONG), LANES), np.float64)
+    _sum_of_squares(x.reshape(-1), lanes, out, work=x.nbytes)
 
 
 @kernel
-def _sum_of_squares(x, partial, y):
-    for piece in prange(partial.size):
-        at = np.int64(piece) * PIECE
-        partial[piece] = dot(x[at : at + PIECE], x[at : at + PIECE])
-    y[0] = total(partial)
+def _sum_of_squares(x, lanes, y):
+    for piece in prange(lanes.shape[0]):
+        at = np.int64(piece) * LONG
+        _squares_of_a_piece(x[at : at + LONG], lanes[piece])
+    y[0] = 0
+    for piece in range(lanes.shape[0]):
+        for lane in range(LANES):
+            y[0] += lanes[piece, lane]
+
+
+@njit
+def _squares_of_a_piece(x, sums):
+    sums[:] = 0
+    for at in range(0, x.size, LANES):
+        _add_squares(x[at : at + LANES], sums)
+
+
+@njit
+def _add_squares(x, sums):
+    for i in range(x.size):
+        value = np.float64(x[i])
+        sums[i] += value * value
 
 
 def _row_sum(x, y):
