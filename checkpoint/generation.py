@@ -68,7 +68,7 @@ class Generation:
         saved = any(one.name.startswith(slot) for file in self.manifest.files for one in file.slices)
         if saved or not slot.startswith("optimizer/"):
             return "load it into the model that was saved"
-        return "the run was saved with other optimizer settings: give those, first of all the same optim.momentum"
+        return "the run was saved with other optimizer settings: give those, first of all the same optim.name and optim.momentum"
 
     def close(self) -> None:
         for file in self._files.values():

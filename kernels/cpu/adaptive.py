@@ -6,12 +6,17 @@ Square roots and quotients are rounded correctly by every CPU, so they cost time
 from __future__ import annotations
 
 import math
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from .pooling import choose
 from .update import decayed, update
+
+centered: bool  # these three are constants of each kernel
+moving: bool
+amsgrad: bool
 
 
 def adagrad(
@@ -35,7 +40,7 @@ def _adagrad(i, w, d, slots, rule):
     (s,) = slots
     lr, eps, initial = rule
     s[i] = (s[i] + initial) + d * d
-    w[i] -= lr * d / (math.sqrt(s[i]) + eps)
+    return w - lr * d / (math.sqrt(s[i]) + eps)
 
 
 def rmsprop(
@@ -54,25 +59,27 @@ def rmsprop(
     momentum: float = 0.0,
     weight_decay: float = 0.0,
 ) -> None:
-    rule = (lr, alpha, 1 - alpha, eps, momentum, mean.size > 0, velocity.size > 0)
-    _rmsprop(w, g, (square, mean, velocity), rule, decay, weight_decay)
+    rule = (lr, alpha, 1 - alpha, eps, momentum)
+    RMSPROP[mean.size > 0, velocity.size > 0](w, g, (square, mean, velocity), rule, decay, weight_decay)
 
 
-@update
 def _rmsprop(i, w, d, slots, rule):
     s, m, v = slots
-    lr, alpha, share, eps, momentum, centered, moving = rule
+    lr, alpha, share, eps, momentum = rule
     s[i] = alpha * s[i] + share * (d * d)
     variance = s[i]
-    if centered:
+    if centered:  # noqa: F821
         m[i] += share * (d - m[i])
         variance -= m[i] * m[i]
-        variance = choose(variance < 0, w.dtype.type(0), variance)  # a NaN is not below 0 and stays
+        variance = choose(variance < 0, s.dtype.type(0), variance)  # a NaN is not below 0 and stays
     u = d / (math.sqrt(variance) + eps)
-    if moving:
+    if moving:  # noqa: F821
         v[i] = momentum * v[i] + u
         u = v[i]
-    w[i] -= lr * u
+    return w - lr * u
+
+
+RMSPROP = {flags: update(_rmsprop, centered=flags[0], moving=flags[1]) for flags in product((False, True), repeat=2)}
 
 
 def adam(
@@ -93,21 +100,23 @@ def adam(
     decoupled: bool = False,
 ) -> None:
     shares = (1 - betas[0], 1 - betas[1])
-    rule = (*betas, *shares, lr / corrections[0], math.sqrt(corrections[1]), eps, highest.size > 0)
-    _adam(w, g, (mean, square, highest), rule, decay, *decayed(lr, weight_decay, decoupled))
+    rule = (*betas, *shares, lr / corrections[0], math.sqrt(corrections[1]), eps)
+    ADAM[highest.size > 0](w, g, (mean, square, highest), rule, decay, *decayed(lr, weight_decay, decoupled))
 
 
-@update
 def _adam(i, w, d, slots, rule):
     m, s, h = slots
-    beta1, beta2, share1, share2, step, root, eps, keeps = rule
+    beta1, beta2, share1, share2, step, root, eps = rule
     m[i] = beta1 * m[i] + share1 * d
     s[i] = beta2 * s[i] + share2 * (d * d)
     second = s[i]
-    if keeps:
-        second = choose(second <= h[i], h[i], second)  # a NaN is not <= and becomes the highest
+    if amsgrad:  # noqa: F821
+        second = choose(h[i] > second, h[i], second)  # a NaN is not less and becomes the highest
         h[i] = second
-    w[i] -= step * m[i] / (math.sqrt(second) / root + eps)
+    return w - step * m[i] / (math.sqrt(second) / root + eps)
+
+
+ADAM = {amsgrad: update(_adam, amsgrad=amsgrad) for amsgrad in (False, True)}
 
 
 def mixed_adam(
@@ -137,4 +146,4 @@ def _mixed_adam(i, w, d, slots, rule):
     beta1, beta2, share1, share2, lr, eps, of_d, of_m, of_d2, of_s = rule
     m[i] = beta1 * m[i] + share1 * d
     s[i] = beta2 * s[i] + share2 * (d * d)
-    w[i] -= lr * (of_d * d + of_m * m[i]) / (math.sqrt(of_d2 * (d * d) + of_s * s[i]) + eps)
+    return w - lr * (of_d * d + of_m * m[i]) / (math.sqrt(of_d2 * (d * d) + of_s * s[i]) + eps)

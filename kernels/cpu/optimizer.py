@@ -18,7 +18,7 @@ def sgd(
 @update
 def _sgd(i, w, d, slots, rule):
     (lr,) = rule
-    w[i] -= lr * d
+    return w - lr * d
 
 
 def momentum(
@@ -44,7 +44,7 @@ def _momentum(i, w, d, slots, rule):
     (v,) = slots
     lr, momentum, share, nesterov, first = rule
     v[i] = d if first else momentum * v[i] + share * d
-    w[i] -= lr * (d + momentum * v[i] if nesterov else v[i])
+    return w - lr * (d + momentum * v[i] if nesterov else v[i])
 
 
 def sutskever(
@@ -67,7 +67,7 @@ def _sutskever(i, w, d, slots, rule):
     (v,) = slots
     lr, momentum = rule
     v[i] = momentum * v[i] - lr * d
-    w[i] += v[i]
+    return w + v[i]
 
 
 def look_ahead(w: np.ndarray, exact: np.ndarray, velocity: np.ndarray, *, out: Any, pool: Any, momentum: float) -> None:
@@ -78,8 +78,8 @@ def look_ahead(w: np.ndarray, exact: np.ndarray, velocity: np.ndarray, *, out: A
 def _look_ahead(i, w, v, slots, rule):
     (x,) = slots
     (momentum,) = rule
-    x[i] = w[i]
-    w[i] += momentum * v
+    x[i] = w
+    return w + momentum * v
 
 
 def nag(
@@ -104,7 +104,7 @@ def _nag(i, w, d, slots, rule):
     lr, momentum = rule
     v[i] = momentum * v[i] - lr * d
     x[i] += v[i]
-    w[i] = x[i]
+    return x[i]
 
 
 def qhm(
@@ -128,7 +128,7 @@ def _qhm(i, w, d, slots, rule):
     (v,) = slots
     lr, momentum, share, nu, rest = rule
     v[i] = momentum * v[i] + share * d
-    w[i] -= lr * (rest * d + nu * v[i])
+    return w - lr * (rest * d + nu * v[i])
 
 
 def aggmo(
@@ -148,9 +148,9 @@ def aggmo(
 
 @update
 def _aggmo(i, w, d, slots, rule):
-    total = w.dtype.type(0)
+    total = slots[0].dtype.type(0)
     for k in range(len(slots)):
         v = slots[k]
         v[i] = rule[1 + k] * v[i] + d
         total += v[i]
-    w[i] -= rule[0] * total
+    return w - rule[0] * total

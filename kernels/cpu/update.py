@@ -26,15 +26,16 @@ class update:
     """A rule for one element, as a pass over all of them:
 
         for every i:   d = g[i];   inside `decay`:   d += weight_decay * w[i],   w[i] *= shrink
-                       element(i, w, d, slots, rule)          writes w[i] and the i-th numbers of the slots
+                       w[i] = element(i, w[i], d, slots, rule)          which writes the i-th numbers of the slots
 
-    slots: a tuple of buffers, an unused one is empty   rule: numbers, which become w's dtype, and flags. The rule's name is
-    its kernel's, so it must be the room's only one.
+    slots: a tuple of buffers, an unused one is empty   rule: numbers, which become w's dtype, and flags.
+    known: flags that element sees as globals and the compiler as constants: a buffer that is written only where a flag of
+    `rule` says so would be written masked, which is slow.   The rule's name, with its flags, is its kernel's.
     """
 
-    def __init__(self, element: Callable):
-        name = element.__name__
-        compiled = njit(error_model="numpy")(element)
+    def __init__(self, element: Callable, **known: bool):
+        name = "_".join([element.__name__, *(flag for flag, on in known.items() if on)])
+        compiled = njit(error_model="numpy")(specialised(element, name, **known))
         run = njit(error_model="numpy")(specialised(_run, f"{name}_run", _element=compiled))
         self.kernel = kernel(specialised(_pass, name, _run=run))
 
@@ -61,11 +62,11 @@ def decayed(lr: float, weight_decay: float, decoupled: bool) -> tuple[float, flo
 
 def _run(w, g, slots, rule, decays, weight_decay, shrink):
     for i in range(w.size):
-        d = g[i]
+        weight, d = w[i], g[i]
         if decays:
-            d += weight_decay * w[i]
-            w[i] *= shrink
-        _element(i, w, d, slots, rule)  # noqa: F821
+            d += weight_decay * weight
+            weight *= shrink
+        w[i] = _element(i, weight, d, slots, rule)  # noqa: F821
 
 
 def _pass(w, g, slots, rule, decay, weight_decay, shrink):
