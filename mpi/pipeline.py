@@ -24,7 +24,7 @@ from ..core.errors import UsageError
 from ..core.partition import Partition
 from ..core.shape import Shape
 from ..nn.sequential import Sequential
-from ..nn.stash import Pop, Stash, live
+from ..nn.stash import Stash, live
 from ..optim.optimizer import Optimizer
 from ..plan.graph import CHAIN, Skip, graph
 from ..plan.mesh import Mesh
@@ -76,7 +76,7 @@ class Pipeline(Synchronous):
         before = _shapes(model, shape)
         skips = [*live(model.blocks, shape), {}]
         self.here, self.there = ({CHAIN: before[i]} | skips[i] for i in (start, stop))  # shapes at this stage's two cuts
-        wiring = graph(bounds, _skips(model))
+        wiring = graph(bounds, _skips(model, before, bounds))
         sizes = PipelineShape(stages, micro_batches)
         self.programs = {
             "training": wire(table(schedule, sizes), wiring).programs[self.stage],
@@ -229,6 +229,15 @@ def _shapes(model: Sequential, shape: Shape) -> list[Shape]:
     return shapes
 
 
-def _skips(model: Sequential) -> list[Skip]:
-    made = {block.name: i for i, block in enumerate(model.blocks) if isinstance(block, Stash)}
-    return [Skip(block.name, made[block.name], i) for i, block in enumerate(model.blocks) if isinstance(block, Pop)]
+def _skips(model: Sequential, before: Sequence[Shape], bounds: Sequence[tuple[int, int]]) -> list[Skip]:
+    """What is put by and taken, block by block; UsageError for integers that would cross a cut: they have no gradient."""
+    made = {name: i for i, block in enumerate(model.blocks) for name in block.puts(before[i])}
+    taken = {name: i for i, block in enumerate(model.blocks) for name in block.takes(before[i])}
+    for name, i in made.items():
+        crossed = [start for start, _ in bounds if i < start <= taken[name]]
+        if crossed and not isinstance(model.blocks[i], Stash):
+            raise UsageError(
+                f'a cut before block {crossed[0]} would part block {i} from block {taken[name]}, which takes its indices "{name}"',
+                "cut elsewhere, or use fewer stages",
+            )
+    return [Skip(name, i, taken[name]) for name, i in made.items()]

@@ -14,7 +14,10 @@ from numba import njit, prange
 
 from .brgemm import empty
 from .compile import kernel
+from .exponential import exp
 from .gemm import batched_gemm
+from .pooling import choose
+from .rows import dot, highest, total
 
 
 def attention(
@@ -94,24 +97,25 @@ def _softmax(s, valid, heads, causal, scale):
     for index in prange(s.shape[0] * s.shape[1]):
         row = np.int64(index)
         group, t = row // s.shape[1], row % s.shape[1]
-        _softmax_row(s[group, t], valid[group // heads], t + 1 if causal else s.shape[2], scale)
+        end = t + 1 if causal else s.shape[2]
+        _softmax_row(s[group, t, :end], valid[group // heads], scale)
+        s[group, t, end:] = 0
 
 
 @njit(error_model="numpy")
-def _softmax_row(s, valid, end, scale):
-    """In place; what is not valid, or lies behind `end`, becomes 0."""
-    zero = s.dtype.type(0)
-    highest, total = s.dtype.type(-np.inf), zero
-    for j in range(end):
-        highest = s[j] if valid[j] and s[j] > highest else highest  # a NaN may be passed over: its exponential is one
-    for j in range(end):
-        s[j] = np.exp((s[j] - highest) * scale) if valid[j] else zero
-        total += s[j]
-    share = s.dtype.type(1) if total == zero else s.dtype.type(1) / total
-    for j in range(end):
+def _softmax_row(s, valid, scale):
+    """In place; what is not valid becomes 0."""
+    nothing = s.dtype.type(-np.inf)
+    for j in range(s.size):
+        s[j] = choose(valid[j], s[j], nothing)
+    top = highest(s)
+    top = s.dtype.type(0) if top == nothing else top
+    for j in range(s.size):
+        s[j] = exp((s[j] - top) * scale)
+    whole = total(s)
+    share = s.dtype.type(1 / whole if whole != 0 else 1)
+    for j in range(s.size):
         s[j] *= share
-    for j in range(end, s.size):
-        s[j] = zero
 
 
 @kernel
@@ -124,8 +128,6 @@ def _softmax_dx(p, ds, scale):
 
 @njit
 def _softmax_dx_row(p, ds, scale):
-    along = p.dtype.type(0)
-    for j in range(p.size):
-        along += p[j] * ds[j]
+    along = p.dtype.type(dot(p, ds))
     for j in range(p.size):
         ds[j] = p[j] * (ds[j] - along) * scale

@@ -10,8 +10,8 @@ from numba import njit, prange
 from ...core.shape import prod
 from .brgemm import empty
 from .compile import kernel
-from .loss import _exponentials
-from .recurrent import sigmoid
+from .exponential import sigmoid
+from .loss import softmax_terms
 
 
 def dice(
@@ -32,7 +32,7 @@ def _of_labels(z, labels, smooth, scale, sums, loss, dz):
         above, below = sums[n, 0], sums[n, 1]
         above[:], below[:] = smooth, smooth
         for i in range(z.shape[1]):
-            _, total = _exponentials(z[n, i], dz[n, i])
+            _, total = softmax_terms(z[n, i], dz[n, i])
             for k in range(z.shape[2]):
                 dz[n, i, k] /= total
                 below[k] += dz[n, i, k]

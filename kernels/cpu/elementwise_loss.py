@@ -14,7 +14,9 @@ from numba import njit, prange
 
 from .columns import LINE, job, repeated
 from .compile import Kernel, kernel, specialised
-from .recurrent import sigmoid
+from .exponential import exp, sigmoid, softplus
+from .pooling import choose
+from .precision import by_precision
 
 element: Any = None  # other functions in each copy of the loops, see elementwise_loss
 run: Any = None
@@ -23,7 +25,7 @@ run: Any = None
 def elementwise_loss(element: Callable) -> Kernel:
     """The kernel of  loss[i], slope = element(z[i], t[i], w[i], rule),  dz[i] = scale * slope."""
     name = element.__name__
-    run = njit(error_model="numpy")(specialised(_run, f"{name}_run", element=njit(error_model="numpy")(element)))
+    run = njit(error_model="numpy")(specialised(_run, f"{name}_run", element=by_precision(element)))
     return kernel(specialised(_lines, f"{name}_lines", run=run))
 
 
@@ -56,39 +58,32 @@ def _mse(z, t, w, rule):
 
 @elementwise_loss
 def _l1(z, t, w, rule):
-    d, (one,) = z - t, rule
-    return abs(d), one if d > 0 else -one if d < 0 else d  # 0 stays 0, a NaN stays a NaN
+    d = z - t
+    return abs(d), choose(d > 0.0, 1.0, choose(d < 0.0, -1.0, d))  # 0 stays 0, a NaN stays a NaN
 
 
 @elementwise_loss
 def _huber(z, t, w, rule):
-    d, (delta, half) = z - t, rule
-    slope = delta if d > delta else -delta if d < -delta else d
-    return slope * (d - half * slope), slope
-
-
-@njit(error_model="numpy")
-def _softplus(x, one):
-    """log(1 + exp(x)), never of a large number"""
-    return (x if x > 0 else one - one if x == x else x) + np.log1p(np.exp(-abs(x)))
+    d, (delta,) = z - t, rule
+    slope = choose(d > delta, delta, choose(d < -delta, -delta, d))
+    return slope * (d - 0.5 * slope), slope
 
 
 @elementwise_loss
 def _bce(z, t, w, rule):
-    (one,) = rule
-    share = one + (w - one) * t
-    return (one - t) * z + share * _softplus(-z, one), share * sigmoid(z) - w * t
+    share = 1.0 + (w - 1.0) * t
+    return (1.0 - t) * z + share * softplus(-z), share * sigmoid(z) - w * t
 
 
 @elementwise_loss
 def _focal(z, t, w, rule):
-    one, gamma, alpha = rule
+    gamma, alpha = rule
     true = t > 0.5
-    u = z if true else -z
-    p, wrong, surprise = sigmoid(u), sigmoid(-u), _softplus(-u, one)
-    factor = (alpha if true else one - alpha) * np.exp(-gamma * _softplus(u, one))
-    slope = factor * (wrong + gamma * p * surprise)
-    return factor * surprise, -slope if true else slope
+    sign, balance = choose(true, 1.0, -1.0), choose(true, alpha, 1.0 - alpha)
+    u = sign * z
+    surprise = softplus(-u)
+    factor = balance * exp(-gamma * softplus(u))
+    return factor * surprise, -sign * factor * (sigmoid(-u) + gamma * sigmoid(u) * surprise)
 
 
 def mse(z: np.ndarray, target: np.ndarray, *, out: tuple, pool: Any, scale: float = 1.0) -> None:
@@ -96,11 +91,11 @@ def mse(z: np.ndarray, target: np.ndarray, *, out: tuple, pool: Any, scale: floa
 
 
 def l1(z: np.ndarray, target: np.ndarray, *, out: tuple, pool: Any, scale: float = 1.0) -> None:
-    _apply(_l1, z, target, out, (1,), scale, None, 4 * z.itemsize)
+    _apply(_l1, z, target, out, (), scale, None, 4 * z.itemsize)
 
 
 def huber(z: np.ndarray, target: np.ndarray, *, out: tuple, pool: Any, delta: float = 1.0, scale: float = 1.0) -> None:
-    _apply(_huber, z, target, out, (delta, 0.5), scale, None, 4 * z.itemsize)
+    _apply(_huber, z, target, out, (delta,), scale, None, 4 * z.itemsize)
 
 
 def bce_with_logits(
@@ -113,7 +108,7 @@ def bce_with_logits(
     scale: float = 1.0,
 ) -> None:
     weights = None if pos_weight is None else repeated([pos_weight], z.dtype, pool)[0]
-    _apply(_bce, z, target, out, (1,), scale, weights, 60)
+    _apply(_bce, z, target, out, (), scale, weights, 60)
 
 
 def focal(
@@ -126,4 +121,4 @@ def focal(
     alpha: float = 0.25,
     scale: float = 1.0,
 ) -> None:
-    _apply(_focal, z, target, out, (1, gamma, alpha), scale, None, 120)
+    _apply(_focal, z, target, out, (gamma, alpha), scale, None, 120)

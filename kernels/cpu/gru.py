@@ -12,8 +12,9 @@ from numba import njit, prange
 
 from .brgemm import empty, multiply
 from .compile import kernel
+from .exponential import tanh
 from .gemm import panels, plain
-from .recurrent import Backward, Forward, by_step, carry, clear, ends, receive, sigmoid
+from .recurrent import Backward, Forward, by_step, carry, clear, ends, receive, to_sigmoid, to_tanh
 
 
 def gru(a: np.ndarray, u: np.ndarray, b: np.ndarray, *, out: tuple, pool: Any, lengths: Any = None) -> None:
@@ -89,14 +90,25 @@ def _gru_step(a, s, b, zero, lengths, t, h, gates, m):
 
 @njit
 def _gru_row(a, s, b, old, h, gates, m):
-    width, one = h.size, h.dtype.type(1)
-    for j in range(width):
-        r, z, n = j, width + j, 2 * width + j
-        gates[r] = sigmoid(a[r] + s[r] + b[r])
-        gates[z] = sigmoid(a[z] + s[z] + b[z])
-        m[j] = s[n] + b[n]
-        gates[n] = np.tanh(a[n] + gates[r] * m[j])
-        h[j] = (one - gates[z]) * gates[n] + gates[z] * old[j]
+    w = h.size
+    to_sigmoid(a[: 2 * w], s[: 2 * w], b[: 2 * w], gates[: 2 * w])
+    _candidate(a[2 * w :], s[2 * w :], b[2 * w :], gates[:w], m, gates[2 * w :])
+    _mix(gates[w : 2 * w], gates[2 * w :], old, h)
+
+
+@njit
+def _candidate(a, s, b, r, m, n):
+    for j in range(m.size):
+        m[j] = s[j] + b[j]
+    for j in range(m.size):
+        n[j] = tanh(a[j] + r[j] * m[j])
+
+
+@njit
+def _mix(z, n, old, h):
+    one = h.dtype.type(1)
+    for j in range(h.size):
+        h[j] = (one - z[j]) * n[j] + z[j] * old[j]
 
 
 @kernel
@@ -115,23 +127,45 @@ def _gru_back(dy, h, gates, m, zero, lengths, t, dh, da, ds):
 @njit
 def _back_state_row(old, gates, dh, da):
     """da_z, da_n, and what of dh goes straight to the step before."""
-    width, one = dh.size, dh.dtype.type(1)
-    for j in range(width):
-        z, n = gates[width + j], gates[2 * width + j]
-        da[width + j] = dh[j] * (old[j] - n) * z * (one - z)
-        da[2 * width + j] = dh[j] * (one - z) * (one - n * n)
-        dh[j] *= z
+    w = dh.size
+    _back_mix(gates[w : 2 * w], gates[2 * w :], old, dh, da[w : 2 * w])
+    _back_candidate(gates[w : 2 * w], gates[2 * w :], dh, da[2 * w :])
+
+
+@njit
+def _back_mix(z, n, old, dh, dz):
+    one = dh.dtype.type(1)
+    for j in range(dh.size):
+        dz[j] = dh[j] * (old[j] - n[j]) * z[j] * (one - z[j])
+
+
+@njit
+def _back_candidate(z, n, dh, dn):
+    one = dh.dtype.type(1)
+    for j in range(dh.size):
+        dn[j] = dh[j] * (one - z[j]) * (one - n[j] * n[j])
+        dh[j] *= z[j]
 
 
 @njit
 def _back_reset_row(m, gates, da, ds):
-    width, one = m.size, m.dtype.type(1)
-    for j in range(width):
-        r, dn = gates[j], da[2 * width + j]
-        da[j] = dn * m[j] * r * (one - r)
-        ds[j] = da[j]
-        ds[width + j] = da[width + j]
-        ds[2 * width + j] = r * dn
+    w = m.size
+    _back_reset(da[2 * w :], m, gates[:w], da[:w])
+    carry(da[: 2 * w], ds[: 2 * w])
+    _product(gates[:w], da[2 * w :], ds[2 * w :])
+
+
+@njit
+def _back_reset(dn, m, r, dr):
+    one = dr.dtype.type(1)
+    for j in range(dr.size):
+        dr[j] = dn[j] * m[j] * r[j] * (one - r[j])
+
+
+@njit
+def _product(x, y, xy):
+    for j in range(xy.size):
+        xy[j] = x[j] * y[j]
 
 
 # ---------------------------------------------------------------------------------------------------- before the product
@@ -150,12 +184,9 @@ def _cho_gates(a, s, b, zero, lengths, t, h, gates, m):
 
 @njit
 def _cho_gates_row(a, s, b, old, gates, m):
-    width = m.size
-    for j in range(width):
-        r, z = j, width + j
-        gates[r] = sigmoid(a[r] + s[r] + b[r])
-        gates[z] = sigmoid(a[z] + s[z] + b[z])
-        m[j] = gates[r] * old[j]
+    w = m.size
+    to_sigmoid(a[: 2 * w], s, b[: 2 * w], gates[: 2 * w])
+    _product(gates[:w], old, m)
 
 
 @kernel
@@ -171,11 +202,9 @@ def _cho_state(a, s, b, zero, lengths, t, h, gates):
 
 @njit
 def _cho_state_row(a, s, b, old, h, gates):
-    width, one = h.size, h.dtype.type(1)
-    for j in range(width):
-        z, n = width + j, 2 * width + j
-        gates[n] = np.tanh(a[n] + s[j] + b[n])
-        h[j] = (one - gates[z]) * gates[n] + gates[z] * old[j]
+    w = h.size
+    to_tanh(a[2 * w :], s, b[2 * w :], gates[2 * w :])
+    _mix(gates[w : 2 * w], gates[2 * w :], old, h)
 
 
 @kernel
@@ -199,8 +228,7 @@ def _cho_back_gates(h, gates, zero, dm, lengths, t, dh, da):
 
 @njit
 def _cho_back_gates_row(old, gates, dm, dh, da):
-    one = dh.dtype.type(1)
+    r = gates[: dh.size]
+    _back_reset(dm, old, r, da[: dh.size])
     for j in range(dh.size):
-        r = gates[j]
-        da[j] = dm[j] * old[j] * r * (one - r)
-        dh[j] += dm[j] * r
+        dh[j] += dm[j] * r[j]

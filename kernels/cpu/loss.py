@@ -11,6 +11,8 @@ import numpy as np
 from numba import njit, prange
 
 from .compile import kernel
+from .exponential import exp
+from .rows import highest, total
 
 EVERY = np.iinfo(np.int64).min  # ignore: a label that nobody has
 
@@ -44,25 +46,22 @@ def _cross_entropy(z, labels, scale, loss, dz):
 
 @njit(error_model="numpy")
 def _row(z, label, scale, dz):
-    highest, total = _exponentials(z, dz)
+    top, whole = softmax_terms(z, dz)
     one = z.dtype.type(1)
     of_label = z[label] if 0 <= label < z.size else z.dtype.type(np.nan)  # never reads outside
     for j in range(z.size):
-        share = dz[j] / total
+        share = dz[j] / whole
         dz[j] = scale * (share - one if j == label else share)
-    return np.log(total) - (of_label - highest)
+    return np.log(whole) - (of_label - top)
 
 
-@njit(error_model="numpy")
-def _exponentials(z, e):
+@njit
+def softmax_terms(z, e):
     """e[j] = exp(z[j] - max z); (max z, sum of e)."""
-    highest, total = z[0], z.dtype.type(0)
-    for x in z:
-        highest = x if x > highest else highest  # a NaN may be passed over here; its exponential is a NaN all the same
+    top = highest(z)
     for j in range(z.size):
-        e[j] = np.exp(z[j] - highest)
-        total += e[j]
-    return highest, total
+        e[j] = exp(z[j] - top)
+    return top, z.dtype.type(total(e))
 
 
 @kernel
@@ -79,16 +78,16 @@ def _weighted_row(z, label, w, rule, dz):
         for j in range(z.size):
             dz[j] = zero
         return zero
-    highest, total = _exponentials(z, dz)
-    inside, log_total = 0 <= label < z.size, np.log(total)
+    top, whole = softmax_terms(z, dz)
+    inside, log_whole = 0 <= label < z.size, np.log(whole)
     peak = peak * w[label] if inside else z.dtype.type(np.nan)  # never reads outside
-    loss, mass = peak * (log_total - (z[label if inside else 0] - highest)), peak
+    loss, mass = peak * (log_whole - (z[label if inside else 0] - top)), peak
     if base > zero:
         for j in range(z.size):
-            loss += base * w[j] * (log_total - (z[j] - highest))
+            loss += base * w[j] * (log_whole - (z[j] - top))
             mass += base * w[j]
     for j in range(z.size):
-        dz[j] = scale * (dz[j] / total * mass - base * w[j] - (peak if j == label else zero))
+        dz[j] = scale * (dz[j] / whole * mass - base * w[j] - (peak if j == label else zero))
     return loss
 
 
@@ -113,21 +112,22 @@ def _kl_divergence(z, teacher, temperature, scale, loss, dz):
 
 @njit(error_model="numpy")
 def _divergence(z, teacher, temperature, scale, dz):
-    log_p, log_q = _log_total(z, temperature), _log_total(teacher, temperature)
-    loss = z.dtype.type(0)
+    one, loss = z.dtype.type(1), z.dtype.type(0)
+    softness = one / temperature
+    log_p, log_q = _log_total(z, softness, dz), _log_total(teacher, softness, dz)
     for j in range(z.size):
-        p, q = z[j] / temperature - log_p, teacher[j] / temperature - log_q
-        loss += np.exp(q) * (q - p)
-        dz[j] = scale * temperature * (np.exp(p) - np.exp(q))
+        p, q = z[j] * softness - log_p, teacher[j] * softness - log_q
+        dz[j] = exp(q)
+        loss += dz[j] * (q - p)
+    for j in range(z.size):
+        dz[j] = scale * temperature * (exp(z[j] * softness - log_p) - dz[j])
     return temperature * temperature * loss
 
 
 @njit(error_model="numpy")
-def _log_total(z, temperature):
-    """log( sum_j exp(z[j] / T) )"""
-    highest, total = z[0], z.dtype.type(0)
-    for x in z:
-        highest = x if x > highest else highest
-    for x in z:
-        total += np.exp((x - highest) / temperature)
-    return highest / temperature + np.log(total)
+def _log_total(z, softness, e):
+    """log( sum_j exp(softness * z[j]) ), with e for scratch"""
+    top = highest(z)
+    for j in range(z.size):
+        e[j] = exp(softness * (z[j] - top))
+    return top * softness + z.dtype.type(np.log(total(e)))

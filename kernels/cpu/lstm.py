@@ -9,7 +9,8 @@ from numba import njit, prange
 
 from .brgemm import empty
 from .compile import kernel
-from .recurrent import Backward, Forward, by_step, carry, clear, ends, receive, sigmoid
+from .exponential import tanh
+from .recurrent import Backward, Forward, by_step, carry, clear, ends, receive, to_sigmoid, to_tanh
 
 
 def lstm(a: np.ndarray, u: np.ndarray, b: np.ndarray, *, out: tuple, pool: Any, lengths: Any = None) -> None:
@@ -47,15 +48,24 @@ def _lstm_step(a, s, b, zero, lengths, t, h, c, gates):
 
 @njit
 def _lstm_row(a, s, b, old, h, c, gates):
-    width = h.size
-    for j in range(width):
-        i, f, g, o = j, width + j, 2 * width + j, 3 * width + j
-        gates[i] = sigmoid(a[i] + s[i] + b[i])
-        gates[f] = sigmoid(a[f] + s[f] + b[f])
-        gates[g] = np.tanh(a[g] + s[g] + b[g])
-        gates[o] = sigmoid(a[o] + s[o] + b[o])
-        c[j] = gates[f] * old[j] + gates[i] * gates[g]
-        h[j] = gates[o] * np.tanh(c[j])
+    w = h.size
+    to_sigmoid(a[: 2 * w], s[: 2 * w], b[: 2 * w], gates[: 2 * w])
+    to_tanh(a[2 * w : 3 * w], s[2 * w : 3 * w], b[2 * w : 3 * w], gates[2 * w : 3 * w])
+    to_sigmoid(a[3 * w :], s[3 * w :], b[3 * w :], gates[3 * w :])
+    _cell(gates[:w], gates[w : 2 * w], gates[2 * w : 3 * w], old, c)
+    _state(gates[3 * w :], c, h)
+
+
+@njit
+def _cell(i, f, g, old, c):
+    for j in range(c.size):
+        c[j] = f[j] * old[j] + i[j] * g[j]
+
+
+@njit
+def _state(o, c, h):
+    for j in range(h.size):
+        h[j] = o[j] * tanh(c[j])
 
 
 @kernel
@@ -71,14 +81,34 @@ def _lstm_back(dy, c, gates, zero, lengths, t, dh, dc, da):
 
 @njit
 def _lstm_back_row(c, old, gates, dh, dc, da):
-    width, one = c.size, c.dtype.type(1)
-    for j in range(width):
-        i, f, g, o = gates[j], gates[width + j], gates[2 * width + j], gates[3 * width + j]
-        s = np.tanh(c[j])
-        d = dc[j] + dh[j] * o * (one - s * s)
-        da[j] = d * g * i * (one - i)
-        da[width + j] = d * old[j] * f * (one - f)
-        da[2 * width + j] = d * i * (one - g * g)
-        da[3 * width + j] = dh[j] * s * o * (one - o)
-        dh[j] = 0
-        dc[j] = d * f
+    w = c.size
+    i, f, g, o = gates[:w], gates[w : 2 * w], gates[2 * w : 3 * w], gates[3 * w :]
+    _state_gradient(o, c, dh, dc, da[3 * w :])
+    _input_gradient(dc, i, g, da[:w], da[2 * w : 3 * w])
+    _forget_gradient(old, f, dc, da[w : 2 * w])
+    clear(dh)
+
+
+@njit
+def _state_gradient(o, c, dh, dc, da):
+    one = dh.dtype.type(1)
+    for j in range(dh.size):
+        s = tanh(c[j])
+        da[j] = dh[j] * s * o[j] * (one - o[j])
+        dc[j] += dh[j] * o[j] * (one - s * s)
+
+
+@njit
+def _input_gradient(dc, i, g, di, dg):
+    one = dc.dtype.type(1)
+    for j in range(dc.size):
+        di[j] = dc[j] * g[j] * i[j] * (one - i[j])
+        dg[j] = dc[j] * i[j] * (one - g[j] * g[j])
+
+
+@njit
+def _forget_gradient(old, f, dc, df):
+    one = dc.dtype.type(1)
+    for j in range(dc.size):
+        df[j] = dc[j] * old[j] * f[j] * (one - f[j])
+        dc[j] *= f[j]

@@ -2,6 +2,8 @@
 
 The tile takes rows at any distance, so a step's states are read where they lie in (N, T, H) and nothing is transposed;
 U is packed once for all steps. A row's arithmetic never meets another row's: a masked run has the bits of single runs.
+Loops over a row take few arrays each: the compiler must ask of every pair whether it overlaps before it makes vectors, and
+gives up where the questions are many.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from numba import njit, prange
 
 from .brgemm import empty, lanes, multiply
 from .compile import kernel
+from .exponential import sigmoid, tanh
 from .gemm import panels, plain
 from .panel import Layout, pack
 
@@ -96,10 +99,16 @@ def by_step(dy: np.ndarray) -> np.ndarray:
     return dy if dy.ndim == 3 else dy[:, None]
 
 
-@njit(error_model="numpy")
-def sigmoid(x):
-    one = type(x)(1)
-    return one / (one + np.exp(-x))
+@njit
+def to_sigmoid(a, s, b, y):
+    for j in range(y.size):
+        y[j] = sigmoid(a[j] + s[j] + b[j])
+
+
+@njit
+def to_tanh(a, s, b, y):
+    for j in range(y.size):
+        y[j] = tanh(a[j] + s[j] + b[j])
 
 
 @njit
@@ -138,15 +147,9 @@ def _rnn_step(a, s, b, zero, lengths, t, h):
     for index in prange(a.shape[0]):
         n = np.int64(index)
         if t < lengths[n]:
-            _rnn_row(a[n, t], s[n], b, h[n, t])
+            to_tanh(a[n, t], s[n], b, h[n, t])
         else:
             carry(h[n, t - 1] if t > 0 else zero, h[n, t])
-
-
-@njit
-def _rnn_row(a, s, b, h):
-    for j in range(h.size):
-        h[j] = np.tanh(a[j] + s[j] + b[j])
 
 
 @kernel

@@ -38,7 +38,8 @@ def attention(qkv: Any, *, heads: int, causal: bool = False, mask: Any = None) -
 
     qkv: (N, T, 3C), queries, keys and values one after the other, each (heads, D)   mask: (N, T) bool, True where a key
     is valid, default everywhere; causal: s > t is not valid   ->   y: (N, T, C), p: (N, heads, T, T).
-    A step without a valid key gives zeros. Keys and values that are masked must be finite all the same: 0 * NaN is NaN.
+    A step without a valid key, or with no score above minus infinity, gives zeros. Values that are masked must be finite all
+    the same: 0 * NaN is NaN.
     Cost: 4*N*T*T*C flops, causal or not.   After Vaswani et al. 2017, "Attention is all you need" (arXiv 1706.03762).
     """
     y, p = attention_shapes("attention", qkv, heads, mask)

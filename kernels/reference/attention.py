@@ -24,8 +24,9 @@ def attention(qkv, *, heads, causal=False, mask=None):
     if causal:
         valid = valid & np.tri(steps, dtype=bool)
     scores = q @ k.swapaxes(2, 3) / q.dtype.type(np.sqrt(q.shape[3]))
-    highest = np.max(scores, axis=3, where=valid, initial=-np.inf, keepdims=True)
-    exponentials = np.exp(np.subtract(scores, highest, where=valid, out=np.full_like(scores, -np.inf)))
+    scores = np.where(valid, scores, -np.inf)
+    highest = scores.max(axis=3, keepdims=True)
+    exponentials = np.exp(scores - np.where(highest == -np.inf, 0, highest))
     total = exponentials.sum(axis=3, keepdims=True)
     p = exponentials / np.where(total == 0, 1, total)
     return join(p @ v), p

@@ -31,7 +31,7 @@ KERNELS = {
     **{name: getattr(optimizer, f"_{name}").kernel for name in ("qhm", "aggmo")},
     **{name: getattr(adaptive, f"_{name}").kernel for name in ("adagrad", "rmsprop", "adam", "mixed_adam")},
     "ordered_sum": reduction._ordered_sum,
-    "sum_of_squares": reduction._squares,
+    "sum_of_squares": reduction._sum_of_squares,
     "fill_uniform": philox._fill_uniform,
     "fill_normal": philox._fill_normal,
 }
