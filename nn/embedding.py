@@ -24,15 +24,16 @@ class Embedding(Module):
         y[n,t,c] = weight[x[n,t], c]
 
     x: (N, ...) int64   weight: (V, C)   ->   y: (N, ..., C).   DataError for a token outside [0, V).   Tokens have no gradient:
-    backward returns None.   Starts normal with deviation 1, as torch.nn.Embedding.
+    backward returns None.   Starts normal with `deviation`, 1 as in torch.nn.Embedding.
     """
 
-    def __init__(self, vocabulary: int, width: int):
+    def __init__(self, vocabulary: int, width: int, *, deviation: float = 1.0):
         self.vocabulary = vocabulary
         self.width = width
+        self.deviation = deviation
 
     def specs(self, shape: Shape) -> list[Spec]:
-        return [Spec("weight", (self.vocabulary, self.width), Init("normal", 1.0))]
+        return [Spec("weight", (self.vocabulary, self.width), Init("normal", self.deviation))]
 
     def out_shape(self, shape: Shape) -> Shape:
         return (*shape, self.width)

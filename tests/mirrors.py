@@ -312,3 +312,46 @@ def conv_autoencoder(torch: Any, channels: int, width: int, code: int) -> Any:
         nn.ReLU(),
         nn.Conv2d(width, channels, 3, padding=1),
     )
+
+
+def lstm_lm(torch: Any, classes: int, width: int) -> Any:
+    nn = torch.nn
+
+    class Steps(nn.LSTM):
+        def forward(self, x: Any) -> Any:
+            return super().forward(x)[0]
+
+    layers = [nn.Dropout(0), Steps(width, width, batch_first=True), nn.Dropout(0), Steps(width, width, batch_first=True)]
+    return nn.Sequential(nn.Embedding(classes, width), *layers, nn.Dropout(0), nn.Linear(width, classes))
+
+
+def gpt(torch: Any, length: int, classes: int, width: int, depth: int, heads: int) -> Any:
+    nn = torch.nn
+
+    class Positions(nn.Embedding):
+        def forward(self, x: Any) -> Any:
+            return x + self.weight
+
+    class Causal(nn.MultiheadAttention):
+        def forward(self, x: Any) -> Any:
+            later = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu(1)
+            return super().forward(x, x, x, attn_mask=later, need_weights=False)[0]
+
+    class Branch(nn.Module):
+        def __init__(self, *body: Any):
+            super().__init__()
+            self.body = nn.Sequential(nn.LayerNorm(width), *body)
+
+        def forward(self, x: Any) -> Any:
+            return x + self.body(x)
+
+    blocks: list[Any] = []
+    for _ in range(depth):
+        blocks.append(Branch(Causal(width, heads, batch_first=True)))
+        blocks.append(Branch(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)))
+    head = nn.Linear(width, classes, bias=False)
+    net = nn.Sequential(
+        nn.Embedding(classes, width), Positions(length, width), nn.Dropout(0), *blocks, nn.LayerNorm(width), head
+    )
+    head.weight = net[0].weight
+    return net

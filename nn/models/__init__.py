@@ -17,8 +17,9 @@ from ..sequential import Sequential
 from .autoencoder import autoencoder
 from .conv_autoencoder import conv_autoencoder
 from .digits_cnn import digits_cnn
+from .gpt import gpt
 from .lenet import lenet
-from .lstm import lstm
+from .lstm import lstm, lstm_lm
 from .mlp import mlp
 from .mobilenet import mobilenet, mobilenet_v1, mobilenet_v2
 from .resnet import resnet18, resnet20, resnet50
@@ -72,6 +73,8 @@ MODELS: dict[str, Entry] = {
     "mobilenet-v2": Entry(mobilenet_v2, (224, 224, 3), 1000),
     "unet": Entry(unet, (128, 128, 3), 2, task="label positions"),
     "lstm": Entry(lstm, (28, 28, 1)),
+    "lstm-lm": Entry(lstm_lm, (64,), 65, task="label positions", tokens=True),
+    "gpt": Entry(gpt, (64,), 65, task="label positions", tokens=True),
     "tcn": Entry(tcn, (28, 28, 1)),
     "autoencoder": Entry(autoencoder, (28, 28, 1), task="reconstruct"),
     "conv-autoencoder": Entry(conv_autoencoder, (28, 28, 1), task="reconstruct"),

@@ -7,6 +7,8 @@ neural network regularization" (arXiv 1409.2329): dropout between layers, never 
 from __future__ import annotations
 
 from ...core.shape import Shape, prod
+from ..dropout import Dropout
+from ..embedding import Embedding
 from ..linear import Linear
 from ..recurrent import LSTM
 from ..reshape import Reshape
@@ -21,3 +23,9 @@ def lstm(shape: Shape, classes: int = 10, width: int = 128, depth: int = 1) -> S
         LSTM(width, sequence=False),
         Linear(classes),
     )
+
+
+def lstm_lm(classes: int = 65, width: int = 128, depth: int = 2, dropout: float = 0.1) -> Sequential:
+    """embedding - `depth` times dropout and LSTM - dropout - dense: the next token at every position; (T,) tokens; 64, batch 64."""
+    layers = [block for _ in range(depth) for block in (Dropout(dropout), LSTM(width))]
+    return Sequential(Embedding(classes, width), *layers, Dropout(dropout), Linear(classes))

@@ -50,9 +50,16 @@ FAMILIES = {
         {"width": 4, "code": 3},
         partial(mirrors.conv_autoencoder, channels=2, width=4, code=3),
     ),
+    "lstm-lm": ((5,), 7, {"width": 4, "dropout": 0.0}, partial(mirrors.lstm_lm, classes=7, width=4)),
+    "gpt": (
+        (5,),
+        7,
+        {"width": 8, "depth": 2, "heads": 2, "dropout": 0.0},
+        partial(mirrors.gpt, length=5, classes=7, width=8, depth=2, heads=2),
+    ),
     "lstm": ((5, 4), 3, {"width": 6, "depth": 2}, partial(mirrors.lstm, inputs=4, classes=3, width=6, depth=2)),
 }
-ON_CPU = ("autoencoder", "resnet20", "mobilenet-v2", "unet", "tcn", "conv-autoencoder", "lstm")
+ON_CPU = ("autoencoder", "resnet20", "mobilenet-v2", "unet", "tcn", "conv-autoencoder", "lstm-lm", "gpt")
 
 
 def replica_of(name: str) -> tuple[Sequential, Replica]:
@@ -86,6 +93,7 @@ CASES = [(name, "reference") for name in FAMILIES] + [(name, "cpu") for name in 
 @pytest.mark.parametrize("name, backend", CASES)
 def test_outputs_and_a_training_step_equal_pytorch(name, backend) -> None:
     torch = oracle()
+    torch.set_num_threads(1)  # for arrays as small as these, waking a second thread takes longer than the work
     shape, classes, _, mirror = FAMILIES[name]
     model, replica = replica_of(name)
     out = partial(to_torch, model, shape, family=name)

@@ -56,6 +56,8 @@ TINY = {  # every model, small enough for finite differences: shape, classes, op
     "tcn": ((6, 2, 1), 3, {"width": 4, "depth": 2}),
     "conv-autoencoder": ((8, 8, 2), 3, {"width": 4, "code": 2}),
     "lstm": ((5, 2, 2), 3, {"width": 4, "depth": 2}),
+    "lstm-lm": ((5,), 7, {"width": 4}),
+    "gpt": ((5,), 7, {"width": 8, "depth": 2, "heads": 2}),
     "autoencoder": ((4, 4, 1), 3, {"width": 8, "code": 3}),
 }
 

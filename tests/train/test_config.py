@@ -174,7 +174,7 @@ def test_an_unknown_preset_names_the_nearest() -> None:
     with pytest.raises(UsageError) as caught:
         load("lenet-digit")
     assert caught.value.problem == 'there is no preset "lenet-digit"'
-    assert caught.value.cure.startswith('did you mean "lenet-digits"? (presets: digits-cnn, ')
+    assert caught.value.cure.startswith('did you mean "lenet-digits"? (presets: autoencoder-digits, ')
 
 
 def test_a_missing_file_is_not_taken_for_a_preset() -> None:
