@@ -17,9 +17,9 @@ from shoal.core.events import Events
 from shoal.kernels.cpu.threads import cap
 from shoal.mpi.alone import Alone
 from shoal.train import start
-from shoal.train.parallel import bucket_bytes
 from shoal.train.config import Config, load
 from shoal.train.data import idx
+from shoal.train.parallel import bucket_bytes
 from shoal.train.progress import Silent
 from shoal.train.tables import override, write
 from shoal.train.terminal import PLAIN, console
