@@ -26,7 +26,20 @@ from shoal.mpi.stages import Stages
 from shoal.mpi.strategy import Report
 from shoal.mpi.synchronous import Synchronous
 from shoal.mpi.threads import run
-from shoal.nn import Flatten, Linear, MaxPool2d, MaxUnpool2d, Module, Reshape, Sequential, Stash
+from shoal.nn import (
+    BatchNorm,
+    Dropout,
+    Flatten,
+    Linear,
+    MaxPool2d,
+    MaxUnpool2d,
+    Module,
+    Reshape,
+    Residual,
+    Sequential,
+    Stash,
+    recomputed,
+)
 from shoal.nn.loss import CrossEntropy
 from shoal.optim import SGD
 from shoal.plan import Span, Timeline, cut
@@ -188,6 +201,25 @@ def test_evaluation_and_prediction_are_the_serial_ones() -> None:
     assert [observed for _, _, observed in results] == [[], list(range(10)), [], list(range(10, 19))]
     for i, z in (results[1][1] | results[3][1]).items():
         assert equals.difference(z, outputs[i]) <= 1e-10
+
+
+def test_recomputed_blocks_change_no_bit_of_synchronised_stages() -> None:
+    def block() -> Residual:
+        return Residual(Sequential(Linear(WIDTH), BatchNorm(activation="relu"), Dropout(0.2), Linear(WIDTH), BatchNorm()))
+
+    def program(model: Sequential) -> Any:
+        def body(c: Communicator) -> tuple[bytes, bytes]:
+            trainer = pipeline(c, model, 2, 3)
+            for _ in range(3):
+                trainer.feed(np.arange(16))
+            return trainer.replica.weights.flat.tobytes(), trainer.replica.buffers.flat.tobytes()
+
+        return body
+
+    plain = Sequential(block(), block(), block(), block())
+    wrapped = recomputed(plain, (WIDTH,))
+    assert [one.kind for one in wrapped.blocks] == ["Residual, recomputed"] * 4
+    assert over_threads(program(wrapped), 4) == over_threads(program(plain), 4)
 
 
 # ---------------------------------------------------------------------------------------------------- ties, state
