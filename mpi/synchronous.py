@@ -74,6 +74,8 @@ class Synchronous:
     ):
         if micro_batches < 1:
             raise UsageError(f"micro_batches {micro_batches} must be at least 1")
+        if len(partition.shares) != replicas.size:
+            raise UsageError(f"the batch is cut into {len(partition.shares)} shares for {replicas.size} replicas")
         self.part, self.optimizer, self.communicator, self.replicas = part, optimizer, world, replicas
         self.partition, self.fetch, self.seed, self.backend = partition, fetch, seed, backend
         self.loss, self.clip_norm = loss or CrossEntropy(), clip_norm
@@ -84,7 +86,8 @@ class Synchronous:
         self.slots = {slot: self.replica.weights.like() for slot in optimizer.slots}
         self.buckets = cut(self.replica.weights.layout, bucket_bytes // self.replica.weights.dtype.itemsize)
         self.tally = np.zeros(2)  # loss, hits
-        self.joint = norm == "batch" and replicas.size > 1 and self.replica.statistics.flat.size > 0
+        self.normalises, self.norm = self.replica.statistics.flat.size > 0, norm
+        self.joint = norm == "batch" and replicas.size > 1 and self.normalises
         # unequal CPUs may round a logarithm differently
         replicas.broadcast(self.replica.weights.flat, 0, "initial weights")
 
@@ -111,8 +114,8 @@ class Synchronous:
 
     def remarks(self, batch: int) -> list[str]:
         """Says where normalisation sees less than the batch."""
-        pieces = len(self.parts.shares) * (1 if self.joint else self.replicas.size)
-        if pieces == 1 or not self.replica.statistics.flat.size:
+        pieces = len(self.parts.shares) * (1 if self.norm == "batch" else self.replicas.size)
+        if pieces == 1 or not self.normalises:
             return []
         return [f"normalisation sees a part of each batch at a time: {batch} samples in {pieces} parts"]
 
@@ -187,7 +190,7 @@ class Synchronous:
         self.tally[:] = 0
         mass = self._mass(target, total)
         flight = Flight(self.replicas, self.replica.gradients.flat, self.buckets)
-        self._train(x, target, samples, inverse(mass), flight)
+        self._train(x, target, samples, 1 / (mass or 1.0), flight)
         flight.after(0)  # all sums leave in one order on all ranks, also where no layer was run
         if self.replica.statistics.flat.size:
             flight.depart(self.replica.statistics.flat, "statistics")
@@ -209,19 +212,19 @@ class Synchronous:
         """tally of the global batch, without training; its mass."""
         self.tally[:] = 0
         samples, mass = self.share(batch), self._mass(target, len(batch))
-        ctx = self._context(samples, training=False)
+        ctx, scale = self._context(samples, training=False), 1 / (mass or 1.0)
 
         def use(which: slice, z: Any) -> None:
             if observe:
                 observe(samples[which], z, target[which])
-            self.tally += self.loss(z, target[which], inverse(mass), ctx)[:2]
+            self.tally += self.loss(z, target[which], scale, ctx)[:2]
 
         self._infer(x, samples, use)
         self.communicator.allreduce(self.tally, "evaluation")
         return mass
 
     def _mass(self, target: Any, total: int) -> float:
-        """Of the global batch; asked of the others only where it depends on what the targets are."""
+        """Of the global batch, 0 where no target counts; asked of the others only where it depends on what the targets are."""
         if self.loss.even:
             return self.loss.mass(Like((total, *target.shape[1:]), target.dtype))  # reads the shape only
         mass = np.array([self.loss.mass(target) if self.last else 0.0])
@@ -241,9 +244,4 @@ class Synchronous:
 
     def _report(self, step: int, samples: int, mass: float) -> Report:
         loss, right = self.tally
-        return Report(step, samples, float(loss) * inverse(mass), int(right), mass)
-
-
-def inverse(mass: float) -> float:
-    """1 / mass; 0 for a batch in which nothing counts: it teaches nothing and weighs nothing in a mean."""
-    return 1 / mass if mass else 0.0
+        return Report(step, samples, float(loss) / (mass or 1.0), int(right), mass)

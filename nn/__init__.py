@@ -23,6 +23,7 @@ from .linear import Linear
 from .loss import CrossEntropy, KLDivergence, Loss
 from .module import Module
 from .pooling import AvgPool2d, GlobalAvgPool, MaxPool2d, MaxUnpool2d
+from .recompute import Recompute, recomputed
 from .recurrent import GRU, LSTM, RNN
 from .replica import Replica
 from .reshape import Reshape
@@ -72,6 +73,7 @@ __all__ = [
     "RNN",
     "ReLU",
     "ReLU6",
+    "Recompute",
     "Replica",
     "Reshape",
     "Residual",
@@ -83,4 +85,5 @@ __all__ = [
     "Stash",
     "Tanh",
     "Upsample2d",
+    "recomputed",
 ]

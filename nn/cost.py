@@ -41,7 +41,7 @@ def measure(model: Sequential, shape: Shape, dtype: Any = np.float32, integers: 
     return [
         Cost(
             str(i),
-            type(block).__name__,
+            block.kind,
             outputs[i].shape[1:],
             sum(spec.size for spec in replica.weights.layout.owned() if spec.name.split(".")[0] == str(i)),
             forward[i],

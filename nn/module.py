@@ -26,6 +26,11 @@ from ..core.spec import Spec
 class Module:
     """The face of every layer and container; a layer without weights writes out_shape, forward and backward only."""
 
+    @property
+    def kind(self) -> str:
+        """Its name in tables and messages."""
+        return type(self).__name__
+
     def specs(self, shape: Shape) -> list[Spec]:
         """What it holds for an input of `shape` (one sample, no batch), named from here: "weight", "0.weight"."""
         return []

@@ -87,7 +87,7 @@ def live(blocks: Sequence[Module], shape: Shape) -> list[dict[str, Shape]]:
     used: set[str] = set()
     for i, block in enumerate(blocks):
         found.append(dict(now))
-        kind = f"block {i}: {type(block).__name__}"
+        kind = f"block {i}: {block.kind}"
         for name, said in block.takes(shape).items():
             if name not in now:
                 raise UsageError(f'{kind}("{name}"), but what is put by there is {", ".join(now) or "nothing"}')

@@ -22,6 +22,7 @@ from ..mpi.synchronous import Synchronous
 from ..nn import profile
 from ..nn.cost import measure
 from ..nn.loss import Loss
+from ..nn.recompute import recomputed
 from ..nn.sequential import Sequential
 from ..optim import Optimizer
 from ..plan.cut import Cut, cut
@@ -43,6 +44,8 @@ def strategy(
 ) -> Synchronous:
     """The strategy of this configuration on these ranks; a collective call."""
     axes = mesh(config, comm.size)
+    if config.parallel.recompute:
+        model = recomputed(model, dataset.shape, config.train.dtype, dataset.sample.dtype.kind == "i")
     partition = Partition.of(config.parallel.shares, axes["data"])
     settings: dict[str, Any] = {
         "shape": dataset.shape,

@@ -73,7 +73,7 @@ def skips() -> Sequential:
         Linear(8, activation="relu"),
         Linear(8, activation="relu"),
         Linear(10),
-        tie={"11.weight": "9.weight"},
+        tie={"11.weight": "9.weight", "4.weight": "1.weight"},  # the second crosses a cut into 3 or 4 stages
     )
 
 
@@ -171,7 +171,7 @@ PIPELINES: dict[int, list[Case]] = {
     ],
     3: [Case("skips", "momentum", (1,), 4, stages=3), Case("mlp", "momentum", (1,), 3, stages=3)],
     4: [
-        Case("skips", "momentum", (1,), 4, stages=4, schedule="gpipe", clip=0.5),  # with the tie between two stages
+        Case("skips", "momentum", (1,), 4, stages=4, schedule="gpipe", clip=0.5),
         Case("skips", "momentum", (3, 1), 2, stages=2, clip=0.5),
         Case("skips", "sgd", (1, 0), 3, stages=2, norm="share"),
         Case("digits-cnn", "momentum", (1, 3), 2, stages=2, schedule="gpipe"),

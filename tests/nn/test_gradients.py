@@ -33,6 +33,7 @@ from shoal.nn import (
     MaxPool2d,
     MaxUnpool2d,
     Pop,
+    Recompute,
     ReLU,
     ReLU6,
     Reshape,
@@ -45,6 +46,7 @@ from shoal.nn.arena import together
 
 LAYERS = [
     ("linear", Linear(5), (7,)),
+    ("a recomputed list", Recompute(Sequential(Linear(5), BatchNorm(), Dropout(0.3))), (7,)),
     ("linear without bias", Linear(3, bias=False), (4,)),
     ("linear with relu", Linear(6, activation="relu"), (5,)),
     ("linear on a sequence", Linear(3, activation="relu"), (4, 5)),
