@@ -19,6 +19,7 @@ class Cost:
     parameters: weights it owns (aliases count where their storage is).   forward, backward: floating point operations.
     activations: bytes that must stay from forward to backward and that no earlier block keeps already.
     output: bytes that a cut behind this block would send, skips not counted.
+    sums: elements of each float64 array that it adds up over replicas, once a micro-batch, whatever its size.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Cost:
     backward: int = 0
     activations: int = 0
     output: int = 0
+    sums: tuple[int, ...] = ()
 
 
 def total(costs: Iterable[Cost]) -> Cost:

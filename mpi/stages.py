@@ -49,7 +49,7 @@ class Stages:
             raise UsageError(
                 f"the stages end with block {bounds[-1][1] - 1} of {len(model)} blocks", "let them hold all blocks"
             )
-        self.bounds, self.before = bounds, _shapes(model, shape)
+        self.model, self.bounds, self.before = model, bounds, _shapes(model, shape)
         self._skips = [*live(model.blocks, shape), {}]
         wiring = graph(bounds, _skips(model, self.before, bounds))
         sizes = PipelineShape(len(bounds), micro_batches)
@@ -60,6 +60,11 @@ class Stages:
         crossing = [end for end in ends if end[2] != end[3]]
         self.loans = [Loan(*end, LOAN + i, specs[end[0]]) for i, end in enumerate(crossing)]
         self.normalises = any(spec.role == "statistic" for spec in specs.values())
+
+    def part(self, stage: int) -> tuple[Sequential, Shape, dict[str, Shape]]:
+        """(the blocks of a stage, the shape of a sample in front of them, what earlier stages have put by)."""
+        start, stop = self.bounds[stage]
+        return self.model[start:stop], self.before[start], self._skips[start]
 
     def shape(self, message: Message) -> Shape:
         """Of one sample of what is sent: the tensor in front of the part where its edge ends, or its gradient."""

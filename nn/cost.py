@@ -7,6 +7,7 @@ network of any size is measured in milliseconds.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,48 +20,68 @@ from .replica import Replica
 from .sequential import Sequential
 
 
-def measure(model: Sequential, shape: Shape, dtype: Any = np.float32, integers: bool = False) -> list[Cost]:
-    """The Cost of each block of `model` for one sample of `shape`, in a training step.
+def measure(
+    model: Sequential,
+    shape: Shape,
+    dtype: Any = np.float32,
+    integers: bool = False,
+    stash: Mapping[str, Shape] | None = None,
+) -> list[Cost]:
+    """The Cost of each block of a model, or of a part of one, for one sample of `shape`, in a training step.
 
-    integers: the input is int64 (tokens). The first block computes no gradient of its input, as in training.
+    integers: the input is int64 (tokens).   stash: what earlier parts have put by, {name: shape of one sample}.
+    The model's first block computes no gradient of its input, as in training.
     """
-    replica = Replica(model, shape, dtype)
-    ctx = Context(training=True, samples=np.zeros(1, np.int64), backend="shapes")
+    replica, asked = Replica(model, shape, dtype), []
+
+    def total(a: Any) -> Any:
+        asked.append(a.size)
+        return a
+
+    skips = {name: np.zeros((1, *there), dtype) for name, there in (stash or {}).items()}
+    ctx = Context(training=True, samples=np.zeros(1, np.int64), backend="shapes", total=total, stash=skips)
     x = np.zeros((1, *shape), np.int64 if integers else dtype)
-    forward, outputs, saved = [], [], []
-    for i, block in enumerate(model.blocks):
+    forward, outputs, saved, sums = [], [], [], []
+    for name, block in model.children():
         with counting() as calls:
-            x, kept = block.forward(replica.p.get(str(i), {}), x, ctx.at(str(i)))
+            x, kept = block.forward(replica.p.get(name, {}), x, ctx.at(name))
         forward.append(flops(calls))
         outputs.append(x)
         saved.append(kept)
+        sums.append(taken(asked))
     seen: set[int] = set()
-    activations([arena.flat for arena in (replica.weights, replica.buffers)], seen)  # weights are no activations
+    activations([arena.flat for arena in (replica.weights, replica.borrowed, replica.buffers)], seen)  # no activations
     kept_bytes = [activations(kept, seen) for kept in saved]
-    backward = _backward(model, replica, saved, np.zeros_like(x), ctx)
+    backward: list[int] = []
+    dy: Any = np.zeros_like(x)
+    for i, (name, block) in reversed(list(enumerate(model.children()))):
+        inner = ctx.at(name, input_gradient=model.first + i > 0)
+        with counting() as calls:
+            dy = block.backward(replica.p.get(name, {}), replica.g.get(name, {}), saved.pop(), dy, inner)
+        backward.insert(0, flops(calls))
+        sums[i] += taken(asked)
+    owned = replica.weights.layout.owned()
     return [
         Cost(
-            str(i),
+            name,
             block.kind,
             outputs[i].shape[1:],
-            sum(spec.size for spec in replica.weights.layout.owned() if spec.name.split(".")[0] == str(i)),
+            sum(spec.size for spec in owned if spec.name.split(".")[0] == name),
             forward[i],
             backward[i],
             kept_bytes[i],
             outputs[i].nbytes,
+            sums[i],
         )
-        for i, block in enumerate(model.blocks)
+        for i, (name, block) in enumerate(model.children())
     ]
 
 
-def _backward(model: Sequential, replica: Replica, saved: list, dy: Any, ctx: Context) -> list[int]:
-    counts = [0] * len(model)
-    for i in reversed(range(len(model))):
-        inner = ctx.at(str(i), input_gradient=i > 0)
-        with counting() as calls:
-            dy = model.blocks[i].backward(replica.p.get(str(i), {}), replica.g.get(str(i), {}), saved.pop(), dy, inner)
-        counts[i] = flops(calls)
-    return counts
+def taken(asked: list[int]) -> tuple[int, ...]:
+    """What was asked for since the last time."""
+    found = tuple(asked)
+    asked.clear()
+    return found
 
 
 def flops(calls: list[Call]) -> int:

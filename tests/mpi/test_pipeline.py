@@ -26,6 +26,7 @@ from shoal.mpi.stages import Stages
 from shoal.mpi.strategy import Report
 from shoal.mpi.synchronous import Synchronous
 from shoal.mpi.threads import run
+from shoal.mpi.traffic import Step
 from shoal.nn import (
     BatchNorm,
     Dropout,
@@ -40,6 +41,7 @@ from shoal.nn import (
     Stash,
     recomputed,
 )
+from shoal.nn.cost import measure
 from shoal.nn.loss import CrossEntropy
 from shoal.optim import SGD
 from shoal.plan import Span, Timeline, cut
@@ -85,22 +87,41 @@ def test_two_stages_send_each_sample_once_in_each_direction() -> None:
     assert over_threads(program, 2) == [(4 * 2 + 2, 19 * 2 * 256 * 8 + 16)] * 2
 
 
-@pytest.mark.parametrize("schedule", ["gpipe", "1f1b"])
-@pytest.mark.parametrize("stages", [3, 4])
-def test_a_step_sends_what_its_program_says(stages: int, schedule: str) -> None:
+TRAFFIC = [
+    (Case("skips", "sgd", (1,), 4, stages=3), {}),
+    (Case("skips", "sgd", (1,), 4, stages=4, schedule="gpipe", clip=0.5), {}),
+    (Case("skips", "sgd", (3, 1), 3, stages=2), {"loss": CrossEntropy(ignore=3)}),  # synchronised, asks for the mass
+    (Case("skips", "sgd", (2, 1), 2, stages=2, norm="share"), {"bounds": ((0, 3), (3, 13))}),  # a tie and a skip across
+    (Case("skips", "sgd", (1, 2, 0), 2, clip=0.5), {}),  # no pipeline
+    (Case("digits-cnn", "sgd", (1, 1), 5, stages=2), {"bucket_bytes": 1000}),
+]
+
+
+@pytest.mark.parametrize("case, settings", TRAFFIC, ids=[str(case) for case, _ in TRAFFIC])
+def test_every_rank_sends_what_is_counted_without_ranks(case: Case, settings: dict[str, Any]) -> None:
     def program(c: Communicator) -> tuple[int, int]:
-        trainer = skips(c, stages, schedule=schedule)
+        trainer = equals.strategy(c, case, **settings)
         messages, sent = c.counters.messages, c.counters.bytes
-        trainer.feed(np.arange(7))
+        trainer.feed(np.arange(17))
         return c.counters.messages - messages, c.counters.bytes - sent
 
-    model = equals.skips()
-    plan = Stages(model, (8, 8, 1), cut([1.0] * len(model), stages).bounds, schedule, 4)
-    for stage, (messages, sent) in enumerate(over_threads(program, stages)):
-        planned = plan.sent(stage, [2, 2, 2, 1], 8)
-        assert messages == planned[0] + 2 * (stages - 1)  # and the loss, in fixed order
-        share = 16 * 2 * (stages - 1) // stages
-        assert abs(sent - planned[1] - share) <= 16
+    build, shape = equals.MODELS[case.model]
+    model = build()
+    bounds = settings.get("bounds") or cut([1.0] * len(model), case.stages).bounds
+    stages = Stages(model, shape, bounds, case.schedule, case.micro_batches)
+    parts = [stages.part(k) for k in range(case.stages)]
+    step = Step(
+        stages,
+        [measure(part, before, "float64", stash=stash) for part, before, stash in parts],
+        Partition(case.shares),
+        case.micro_batches,
+        "float64",
+        settings.get("bucket_bytes", 1 << 16),
+        norm=case.norm,  # type: ignore[arg-type]
+        clip_norm=case.clip,
+        even="loss" not in settings,
+    )
+    assert over_threads(program, case.ranks) == [step.sent(rank, 17) for rank in range(case.ranks)]
 
 
 @pytest.mark.parametrize("micro_batches", [1, 2, 3, 6])
