@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ..core.errors import UsageError
+from ..kernels.pool import Pool
 from .communicator import Counters
 from .operation import Done
 
@@ -25,6 +26,7 @@ class Alone:
         self.patience = 0.0
         self.step = 0
         self.counters = Counters()
+        self.pool = Pool()
 
     def isend(self, a: np.ndarray, to: int, tag: int, name: str) -> NoReturn:
         raise UsageError(f"send '{name}': rank 0 of 1 has no peer {to}")

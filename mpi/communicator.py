@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..kernels.pool import Pool
+
 
 @dataclass
 class Counters:
@@ -50,6 +52,7 @@ class Communicator(Protocol):
     patience: float
     step: int
     counters: Counters
+    pool: Pool  # scratch of the sums
 
     def isend(self, a: np.ndarray, to: int, tag: int, name: str) -> Request: ...
 

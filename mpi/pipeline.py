@@ -158,7 +158,7 @@ class Pipeline(Synchronous):
 
         def room(message: Message) -> np.ndarray:
             part = parts[message.micro_batch]
-            shape = (part.stop - part.start, *self.stages.shape(message))
+            shape = (part.stop - part.start, *self.stages.shape(message.edge))
             return self.pool.empty(shape, self.replica.weights.dtype)
 
         executor = Executor(self.pipe, compute, room, self.spans)

@@ -14,8 +14,8 @@ from ..core.shape import Shape, prod
 from ..core.spec import Spec
 from ..nn.sequential import Sequential
 from ..nn.stash import Stash, live
-from ..plan.graph import CHAIN, Skip, graph
-from ..plan.program import Message, Send
+from ..plan.graph import CHAIN, Edge, Skip, graph
+from ..plan.program import Send
 from ..plan.schedule import PipelineShape, inference, table
 from ..plan.wiring import Wired, wire
 
@@ -66,16 +66,16 @@ class Stages:
         start, stop = self.bounds[stage]
         return self.model[start:stop], self.before[start], self._skips[start]
 
-    def shape(self, message: Message) -> Shape:
-        """Of one sample of what is sent: the tensor in front of the part where its edge ends, or its gradient."""
-        start = self.bounds[message.edge.target][0]
-        return self.before[start] if message.edge.name == CHAIN else self._skips[start][message.edge.name]
+    def shape(self, edge: Edge) -> Shape:
+        """Of one sample of what goes along an edge, or of its gradient: what lies in front of the part where the edge ends."""
+        start = self.bounds[edge.target][0]
+        return self.before[start] if edge.name == CHAIN else self._skips[start][edge.name]
 
     def sent(self, stage: int, samples: Sequence[int], itemsize: int) -> tuple[int, int]:
         """(messages, bytes) between stages that one of them sends in a step of these micro-batches."""
         program = self.training.programs[stage]
         messages = [instruction.message for instruction in program if isinstance(instruction, Send)]
-        elements = [prod(self.shape(message)) * samples[message.micro_batch] for message in messages]
+        elements = [prod(self.shape(message.edge)) * samples[message.micro_batch] for message in messages]
         elements += [loan.spec.size for loan in self.loans if stage in (loan.stage, loan.owner_stage)]
         return len(elements), sum(elements) * itemsize
 

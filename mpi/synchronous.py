@@ -165,6 +165,13 @@ class Synchronous:
         communicator.barrier("warm-up")
         communicator.deadline = deadline
 
+    def memory(self) -> int:
+        """Bytes of the arenas and of all that was ever taken from the pools, which keep it."""
+        copy = self.replica
+        arenas = [copy.weights, copy.gradients, copy.buffers, copy.statistics, copy.borrowed, copy.owed, *self.slots.values()]
+        pools = [self.pool, self.communicator.pool, *([] if self.replicas is self.communicator else [self.replicas.pool])]
+        return sum(arena.flat.nbytes for arena in arenas) + sum(pool.bytes for pool in pools)
+
     def state(self) -> State:
         tensors: dict[str, tuple[Spec, Any]] = {}
         for prefix, arena in self._arenas():

@@ -24,12 +24,22 @@ ROW, LABEL = 24, 60  # of SVG: height of a rank, room for its name
 
 
 def text(timeline: Timeline, width: int = 80, markup: bool = False) -> str:
+    """The rows, and below them the facts."""
+    room = len(_names(timeline)[0])
+    return "\n".join([*rows(timeline, width, markup), f"{'':<{room}}{facts(timeline)}"])
+
+
+def rows(timeline: Timeline, width: int = 80, markup: bool = False) -> list[str]:
     """One line of `width` characters a rank: micro-batches forward 0>>>, backward 0<<<, updates UUUU, waiting .... ."""
+    names = _names(timeline)
+    columns = max(1, width - len(names[0]))
+    return [name + _row(timeline, rank, columns, markup) for rank, name in enumerate(names)]
+
+
+def _names(timeline: Timeline) -> list[str]:
+    """What stands in front of the rows, of one width."""
     names = [f"rank {rank} " for rank in range(timeline.ranks)]
-    room = max(map(len, names))
-    columns = max(1, width - room)
-    lines = [f"{name:<{room}}{_row(timeline, rank, columns, markup)}" for rank, name in enumerate(names)]
-    return "\n".join([*lines, f"{'':<{room}}{facts(timeline)}"])
+    return [name.ljust(len(names[-1])) for name in names]
 
 
 def facts(timeline: Timeline) -> str:

@@ -24,8 +24,9 @@ from . import config as configuration
 from . import run, tables
 from .config import Config
 from .data import Dataset, open_dataset
+from .forecast import Forecast, forecast
 from .metrics import Metrics
-from .parallel import strategy
+from .parallel import mesh, stages, strategy
 from .prefetch import Prefetch
 from .sampler import Sampler
 
@@ -45,6 +46,7 @@ class Job:
     prefetch: Prefetch
     strategy: Synchronous
     metrics: Metrics
+    forecast: Forecast
 
 
 def build(config: Config, comm: Communicator) -> Job:
@@ -61,10 +63,13 @@ def build(config: Config, comm: Communicator) -> Job:
     agreement.agree(comm, facts(config, dataset))
     prefetch = Prefetch(dataset.train.read)
     rule = optimizer(config.optim, config.train.epochs * len(sampler))
-    trainer = strategy(config, comm, model, dataset, rule, loss(config.loss, dataset), prefetch)
+    where = stages(config, comm, model, dataset, mesh(config, comm.size))
+    judge = loss(config.loss, dataset)
+    trainer = strategy(config, comm, model, dataset, rule, judge, prefetch, where)
     shape, (_, target) = model.out_shape(dataset.shape), dataset.test.read(NONE)
     metrics = Metrics(config.train.metrics, config.checkpoint.best, shape, target, comm)
-    return Job(config, comm, threads, dataset, sampler, model, prefetch, trainer, metrics)
+    planned = forecast(config, comm.size, model, dataset, rule, judge, where)
+    return Job(config, comm, threads, dataset, sampler, model, prefetch, trainer, metrics, planned)
 
 
 def network(config: Config, dataset: Dataset) -> Sequential:

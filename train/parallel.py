@@ -25,7 +25,7 @@ from ..nn.loss import Loss
 from ..nn.recompute import recomputed
 from ..nn.sequential import Sequential
 from ..optim import Optimizer
-from ..plan.cut import Cut, cut
+from ..plan.cut import Bounds, cut
 from ..plan.mesh import Mesh
 from .config import Config
 from .data import Dataset
@@ -41,8 +41,9 @@ def strategy(
     rule: Optimizer,
     loss: Loss,
     fetch: Fetch,
+    bounds: Bounds,
 ) -> Synchronous:
-    """The strategy of this configuration on these ranks; a collective call."""
+    """The strategy of this configuration on these ranks, with the model cut at `bounds`; a collective call."""
     axes = mesh(config, comm.size)
     if config.parallel.recompute:
         model = recomputed(model, dataset.shape, config.train.dtype, dataset.sample.dtype.kind == "i")
@@ -61,10 +62,7 @@ def strategy(
     }
     if axes["pipeline"] == 1:
         return DataParallel(model, rule, comm, partition, **settings)
-    where = stages(config, comm, model, dataset, axes["pipeline"])
-    return Pipeline(
-        model, rule, comm, partition, bounds=where.bounds, schedule=config.parallel.schedule, **settings
-    )
+    return Pipeline(model, rule, comm, partition, bounds=bounds, schedule=config.parallel.schedule, **settings)
 
 
 def mesh(config: Config, ranks: int) -> dict[str, int]:
@@ -72,26 +70,28 @@ def mesh(config: Config, ranks: int) -> dict[str, int]:
     given = config.parallel.mesh
     if unknown := [name for name in given if name not in AXES]:
         raise UsageError(f"parallel.mesh has no axis {', '.join(unknown)}", f"its axes are {', '.join(AXES)}")
-    pipeline = int(given.get("pipeline", 1))
-    axes = {"data": int(given.get("data", max(1, ranks // max(1, pipeline)))), "pipeline": pipeline}
+    if wrong := [(name, size) for name, size in given.items() if type(size) is not int]:
+        raise UsageError(f"parallel.mesh: {wrong[0][0]} = {wrong[0][1]!r} is not a number of ranks")
+    pipeline = given.get("pipeline", 1)
+    axes = {"data": given.get("data", max(1, ranks // max(1, pipeline))), "pipeline": pipeline}
     Mesh.of(axes, ranks)
     return axes
 
 
-def stages(config: Config, comm: Communicator, model: Sequential, dataset: Dataset, count: int) -> Cut:
-    """Where the model is cut, the same on all ranks."""
-    by, integers = config.parallel.cut, dataset.sample.dtype.kind == "i"
-    if by == "count":
-        return cut([1.0] * len(model), count)
-    if by == "time":
-        weights = None
+def stages(config: Config, comm: Communicator, model: Sequential, dataset: Dataset, axes: dict[str, int]) -> Bounds:
+    """Where the model is cut, the same on all ranks; a collective call.   axes: of the mesh."""
+    by, integers, count = config.parallel.cut, dataset.sample.dtype.kind == "i", axes["pipeline"]
+    weights = [1.0] * len(model)
+    if by == "time" and count > 1:
         if comm.rank == 0:
-            size = max(1, config.train.batch // (mesh(config, comm.size)["data"] * config.train.micro_batches))
+            size = max(1, config.train.batch // (axes["data"] * config.train.micro_batches))
             times = profile.seconds(model, dataset.shape, size, config.train.dtype, config.train.backend, integers)
             weights = [forward + backward for forward, backward in times]
-        return cut(comm.broadcast_obj(weights, 0, "measured times"), count)
-    costs = measure(model, dataset.shape, config.train.dtype, integers)
-    return cut([float(c.parameters if by == "parameters" else c.forward + c.backward) for c in costs], count)
+        weights = comm.broadcast_obj(weights, 0, "measured times")
+    elif by != "count":
+        costs = measure(model, dataset.shape, config.train.dtype, integers)
+        weights = [float(c.parameters if by == "parameters" else c.forward + c.backward) for c in costs]
+    return cut(weights, count).bounds
 
 
 def bucket_bytes(config: Config) -> int:

@@ -52,7 +52,8 @@ def train(config: Config, comm: Communicator, screen: Silent, resume: bool = Fal
         job = build(config, comm)
         hosts = comm.allgather_obj({"host": socket.gethostname(), "threads": job.threads}, "host map")
         if comm.rank == 0:
-            for line in [_headline(job, len(hosts), len({host["host"] for host in hosts})), *job.strategy.remarks(job.sampler.batch)]:
+            headline = _headline(job, len(hosts), len({host["host"] for host in hosts}))
+            for line in [headline, *_cut(job), *job.strategy.remarks(job.sampler.batch)]:
                 screen.say(line)
         store = Store(folder, comm, keep=config.checkpoint.keep, reject=lambda path, problem: screen.say(problem))
         loop = Loop(job, store, screen, began)
@@ -70,7 +71,9 @@ def train(config: Config, comm: Communicator, screen: Silent, resume: bool = Fal
             comm.deadline = config.parallel.deadline
             loop.run()
     best = loop.watch.best if config.checkpoint.best else None
-    summary = summarise(comm, loop.pace, loop.figures, loop.newest, best, loop.stopped)
+    memory = job.strategy.memory()
+    events.write("memory", planned=job.forecast.ranks[comm.rank].memory, measured=memory)
+    summary = summarise(comm, loop.pace, loop.figures, loop.newest, best, loop.stopped, memory)
     events.write("end", **summary.facts())
     events.close()
     return summary
@@ -127,3 +130,12 @@ def _headline(job: Job, ranks: int, hosts: int) -> str:
     parameters = Layout(job.model.specs(job.dataset.shape)).parameters
     data = f"{len(job.dataset.train):,} training and {len(job.dataset.test):,} test samples of {job.dataset.name}"
     return f"{job.config.model.name}, {parameters:,} parameters; {data}; {places}, {threads}"
+
+
+def _cut(job: Job) -> list[str]:
+    """How the model is cut, and a hint where its stages can never all be at work."""
+    stages, micro_batches = len(job.forecast.stages), job.config.train.micro_batches
+    if stages == 1:
+        return []
+    hint = f"train.micro_batches = {micro_batches} keeps at most {micro_batches} of {stages} stages at work: give {4 * stages} or more"
+    return [str(job.forecast), *([hint] if micro_batches < stages else [])]

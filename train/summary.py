@@ -46,6 +46,7 @@ class Scored:
 class Summary(Scored):
     """seconds: of training, without start-up and evaluation.   compute, communication, idle: fractions of them.
 
+    memory: bytes of the rank that held most: its arenas and all that its pools ever held.
     best: of train.watch, where checkpoint.best is kept.   stopped: why, if before the last epoch.
     """
 
@@ -59,6 +60,7 @@ class Summary(Scored):
     idle: float
     messages: int
     bytes: int
+    memory: int
     checkpoint: str
     best: dict[str, Any] | None
     stopped: str
@@ -74,6 +76,7 @@ class Summary(Scored):
             ("speed", f"{self.samples_per_second:,.0f} samples/s"),
             ("time spent", busy),
             ("sent", f"{self.messages:,} messages, {size(self.bytes)}"),
+            ("memory", f"{size(self.memory)}{' on the rank that held most' if self.ranks > 1 else ''}"),
             ("checkpoint", self.checkpoint),
         ]
         if self.best:
@@ -88,10 +91,11 @@ def summarise(
     checkpoint: str,
     best: dict[str, Any] | None = None,
     stopped: str = "",
+    memory: int = 0,
 ) -> Summary:
-    """The figures of the whole job; a collective call."""
+    """The figures of the whole job; a collective call.   memory: bytes of this rank."""
     counters = comm.counters
-    mine = {"seconds": pace.seconds, "messages": counters.messages, "bytes": counters.bytes, **pace.shares()}
+    mine = {"seconds": pace.seconds, "messages": counters.messages, "bytes": counters.bytes, "memory": memory, **pace.shares()}
     ranks = comm.allgather_obj(mine, "summary")
     slowest = max(ranks, key=lambda rank: rank["seconds"])
     return Summary(
@@ -104,6 +108,7 @@ def summarise(
         **{part: sum(rank[part] for rank in ranks) / len(ranks) for part in ("compute", "communication", "idle")},
         messages=sum(rank["messages"] for rank in ranks),
         bytes=sum(rank["bytes"] for rank in ranks),
+        memory=max(rank["memory"] for rank in ranks),
         checkpoint=checkpoint,
         best=best,
         stopped=stopped,
