@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 from ..core.cost import Cost
 from ..mpi.alone import Alone
@@ -71,7 +72,7 @@ def show(config: Config, what: Plan) -> None:
         console().print(f"{config.parallel.schedule}, by counted operations\n{picture}\n{what.forecast}", markup=False)
 
 
-def _stages(config: Config, found: Forecast):  # type: ignore[no-untyped-def]
+def _stages(config: Config, found: Forecast) -> Any:
     from rich.table import Table
 
     title = f"stages, cut by {config.parallel.cut}"

@@ -128,7 +128,7 @@ def _costs(stages: Stages, dtype: np.dtype, integers: bool) -> list[list[Cost]]:
 def _arenas(stages: Stages, stage: int, copies: int, itemsize: int) -> int:
     """Bytes of all arenas of a stage; copies: of the weights."""
     part, shape, _ = stages.part(stage)
-    sizes = {role: Layout(part.specs(shape), role).size for role in ("weight", "borrowed", "buffer", "statistic")}  # type: ignore[arg-type]
+    sizes = {role: Layout(part.specs(shape), role).size for role in ("weight", "borrowed", "buffer", "statistic")}
     return itemsize * (copies * sizes["weight"] + 2 * sizes["borrowed"] + sizes["buffer"]) + 8 * sizes["statistic"]
 
 

@@ -71,8 +71,8 @@ def train(config: Config, comm: Communicator, screen: Silent, resume: bool = Fal
             comm.deadline = config.parallel.deadline
             loop.run()
     best = loop.watch.best if config.checkpoint.best else None
-    memory = job.strategy.memory()
-    events.write("memory", planned=job.forecast.ranks[comm.rank].memory, measured=memory)
+    memory = job.strategy.memory(), job.forecast.ranks[comm.rank].memory
+    events.write("memory", measured=memory[0], planned=memory[1])
     summary = summarise(comm, loop.pace, loop.figures, loop.newest, best, loop.stopped, memory)
     events.write("end", **summary.facts())
     events.close()

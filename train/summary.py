@@ -46,7 +46,7 @@ class Scored:
 class Summary(Scored):
     """seconds: of training, without start-up and evaluation.   compute, communication, idle: fractions of them.
 
-    memory: bytes of the rank that held most: its arenas and all that its pools ever held.
+    memory: bytes of the rank that held most: its arenas and all that its pools ever held.   forecast_memory: of that rank.
     best: of train.watch, where checkpoint.best is kept.   stopped: why, if before the last epoch.
     """
 
@@ -61,12 +61,14 @@ class Summary(Scored):
     messages: int
     bytes: int
     memory: int
+    forecast_memory: int
     checkpoint: str
     best: dict[str, Any] | None
     stopped: str
 
     def rows(self) -> list[tuple[str, str]]:
         per_rank = f"{self.ranks} ranks" if self.ranks > 1 else "1 rank"
+        where = " on the rank that held most" if self.ranks > 1 else ""
         busy = f"compute {self.compute:.0%}, communication {self.communication:.0%}, idle {self.idle:.0%}"
         rows = [
             *super().rows(),
@@ -76,7 +78,7 @@ class Summary(Scored):
             ("speed", f"{self.samples_per_second:,.0f} samples/s"),
             ("time spent", busy),
             ("sent", f"{self.messages:,} messages, {size(self.bytes)}"),
-            ("memory", f"{size(self.memory)}{' on the rank that held most' if self.ranks > 1 else ''}"),
+            ("memory", f"{size(self.memory)}{where}, {size(self.forecast_memory)} forecast"),
             ("checkpoint", self.checkpoint),
         ]
         if self.best:
@@ -91,12 +93,13 @@ def summarise(
     checkpoint: str,
     best: dict[str, Any] | None = None,
     stopped: str = "",
-    memory: int = 0,
+    memory: tuple[int, int] = (0, 0),
 ) -> Summary:
-    """The figures of the whole job; a collective call.   memory: bytes of this rank."""
+    """The figures of the whole job; a collective call.   memory: bytes of this rank, measured and forecast."""
     counters = comm.counters
     mine = {"seconds": pace.seconds, "messages": counters.messages, "bytes": counters.bytes, "memory": memory, **pace.shares()}
     ranks = comm.allgather_obj(mine, "summary")
+    fullest = max(rank["memory"] for rank in ranks)
     slowest = max(ranks, key=lambda rank: rank["seconds"])
     return Summary(
         figures=figures,
@@ -108,7 +111,8 @@ def summarise(
         **{part: sum(rank[part] for rank in ranks) / len(ranks) for part in ("compute", "communication", "idle")},
         messages=sum(rank["messages"] for rank in ranks),
         bytes=sum(rank["bytes"] for rank in ranks),
-        memory=max(rank["memory"] for rank in ranks),
+        memory=fullest[0],
+        forecast_memory=fullest[1],
         checkpoint=checkpoint,
         best=best,
         stopped=stopped,
