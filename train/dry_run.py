@@ -19,7 +19,7 @@ from ..mpi.allreduce import slices
 from ..mpi.buckets import cut
 from ..nn.arena import Layout
 from ..nn.cost import measure
-from .build import network, optimizer
+from .build import check, loss, network, optimizer
 from .config import Config
 from .data import open_dataset
 from .parallel import bucket_bytes
@@ -54,6 +54,7 @@ def plan(config: Config, ranks: int) -> Plan:
     dataset = open_dataset(config.data, config.train.dtype)
     sampler = Sampler(len(dataset.train), config.train.batch, config.train.seed, config.train.backend)
     model = network(config, dataset)
+    check(loss(config.loss, dataset), config, model.out_shape(dataset.shape), dataset.target)
     layout = Layout(model.specs(dataset.shape))
     itemsize = np.dtype(config.train.dtype).itemsize
     slots = optimizer(config.optim, config.train.epochs * len(sampler)).slots
