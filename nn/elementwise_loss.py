@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core.context import Context
 from ..kernels import ops
-from .loss import Loss, total
+from .loss import Loss, not_negative, total
 
 
 class Elementwise(Loss):
@@ -70,6 +70,9 @@ class BCE(Binary):
     """Binary cross-entropy from logits, as torch.nn.BCEWithLogitsLoss.   pos_weight: one per output of the last axis, () means 1."""
 
     pos_weight: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        not_negative("bce: pos_weight", self.pos_weight)
 
     def terms(self, z: Any, target: Any, how: dict[str, Any]) -> tuple[Any, Any]:
         weight = np.asarray(self.pos_weight, z.dtype) if self.pos_weight else None

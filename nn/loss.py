@@ -42,6 +42,12 @@ class Loss:
         raise NotImplementedError
 
 
+def not_negative(name: str, weights: tuple[float, ...]) -> None:
+    """UsageError for weights that would reward mistakes, or that count nothing at all."""
+    if weights and not (min(weights) >= 0 < sum(weights) < float("inf")):
+        raise UsageError(f"{name} {weights} must be at least 0, and not all 0", "give how much each counts, such as 1,2.5")
+
+
 def total(losses: Any) -> float:
     return float(losses.sum(dtype=np.float64))
 
@@ -60,6 +66,9 @@ class CrossEntropy(Loss):
     smoothing: float = 0.0
     weights: tuple[float, ...] = ()
     ignore: int | None = None
+
+    def __post_init__(self) -> None:
+        not_negative("cross-entropy: weights", self.weights)
 
     @property
     def even(self) -> bool:

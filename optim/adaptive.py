@@ -6,7 +6,7 @@ every rank. NAdam and QHAdam are one op with other weights. Formulas and sources
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from ..core.errors import UsageError
@@ -179,4 +179,7 @@ def _corrections(betas: tuple[float, float], step: int) -> tuple[float, float]:
 
 def _two(optimizer: Optimizer, name: str) -> None:
     if len(getattr(optimizer, name)) != 2:
-        raise UsageError(f"{type(optimizer).__name__}: {name} {getattr(optimizer, name)} must be two numbers")
+        usual = next(item.default for item in fields(optimizer) if item.name == name)
+        raise UsageError(
+            f"{type(optimizer).__name__}: {name} {getattr(optimizer, name)} must be two numbers", f"the default is {usual}"
+        )

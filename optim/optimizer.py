@@ -37,8 +37,7 @@ class Optimizer:
     weight_decay: float = within(0, float("inf"), 0.0, kw_only=True)
 
     def __post_init__(self) -> None:
-        if not callable(self.lr):
-            self._check("lr", self.lr, 0, float("inf"), "a usual one is 0.001")
+        self._check("lr", self.rate(0), 0, float("inf"), "a usual one is 0.001")
         for item in fields(self):
             if "range" in item.metadata:
                 value, (low, high) = getattr(self, item.name), item.metadata["range"]

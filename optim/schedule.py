@@ -36,8 +36,9 @@ class Step:
 
     def __post_init__(self) -> None:
         _need(self.gamma >= 0, self, "gamma", self.gamma, "must be >= 0")
-        both = (self.step_size, self.milestones)
-        _need((self.step_size >= 1) != bool(self.milestones), self, "step_size, milestones", both, "; give one of them")
+        one = (self.step_size >= 1) != bool(self.milestones)
+        both = f"and milestones {self.milestones}: a rate falls by one of them"
+        _need(one, self, "step_size", self.step_size, both, "give step_size, such as 1000, or milestones, such as 1000,1500")
 
     def __call__(self, step: int) -> float:
         passed = step // self.step_size if self.step_size else sum(step >= m for m in self.milestones)
@@ -108,7 +109,8 @@ class OneCycle:
             self,
             "steps",
             self.steps,
-            f"puts the peak at step {peak:g}; it needs room on both sides",
+            f"with pct_start {self.pct_start} put the peak at step {peak:g}, which needs room on both sides",
+            f"take at least {int(1 / min(self.pct_start, 1 - self.pct_start)) + 1} steps, or another pct_start",
         )
 
     def __call__(self, step: int) -> float:
@@ -143,9 +145,9 @@ def _anneal(start: float, end: float, share: float) -> float:
     return end + (start - end) / 2 * (1 + cosine(min(share, 1.0)))
 
 
-def _need(true: bool, schedule: object, name: str, value: object, what: str) -> None:
+def _need(true: bool, schedule: object, name: str, value: object, what: str, cure: str = "") -> None:
     if not true:
-        raise UsageError(f"{type(schedule).__name__}: {name} {value} {what}")
+        raise UsageError(f"{type(schedule).__name__}: {name} {value} {what}", cure)
 
 
 SCHEDULES: dict[str, type] = {

@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from ..core.context import Context
 from ..core.errors import UsageError
-from ..core.shape import prod
+from ..core.shape import Shape, prod
+from ..kernels.op import Like
 from ..mpi import agreement
 from ..mpi.communicator import Communicator
 from ..mpi.synchronous import Synchronous
 from ..nn import models
-from ..nn.loss import Loss
+from ..nn.loss import CrossEntropy, Loss
 from ..nn.losses import LOSSES
 from ..nn.sequential import Sequential
 from ..optim import OPTIMIZERS, SCHEDULES, Optimizer, Warmup
@@ -63,12 +65,13 @@ def build(config: Config, comm: Communicator) -> Job:
     agreement.agree(comm, facts(config, dataset))
     prefetch = Prefetch(dataset.train.read)
     rule = optimizer(config.optim, config.train.epochs * len(sampler))
-    where = stages(config, comm, model, dataset, mesh(config, comm.size))
-    judge = loss(config.loss, dataset)
-    trainer = strategy(config, comm, model, dataset, rule, judge, prefetch, where)
     shape, (_, target) = model.out_shape(dataset.shape), dataset.test.read(NONE)
-    metrics = Metrics(config.train.metrics, config.checkpoint.best, shape, target, comm)
-    planned = forecast(config, comm.size, model, dataset, rule, judge, where)
+    goal = loss(config.loss, dataset)
+    check(goal, config, shape, dataset.target)
+    metrics = Metrics(config.train.metrics, config.checkpoint.best, shape, target, comm, config.loss.ignore)
+    where = stages(config, comm, model, dataset, mesh(config, comm.size))
+    trainer = strategy(config, comm, model, dataset, rule, goal, prefetch, where)
+    planned = forecast(config, comm.size, model, dataset, rule, goal, where)
     return Job(config, comm, threads, dataset, sampler, model, prefetch, trainer, metrics, planned)
 
 
@@ -87,7 +90,10 @@ def facts(config: Config, dataset: Dataset) -> dict[str, str]:
 
 def optimizer(optim: configuration.Optim, steps: int) -> Optimizer:
     """The update rule with its schedule over so many updates, each with the settings it takes."""
-    given = {**vars(optim), "steps": max(steps - optim.warmup_steps, 1)}
+    if optim.warmup_steps >= steps:
+        problem = f"optim.warmup_steps = {optim.warmup_steps} of {steps} updates: the rate would never reach optim.lr"
+        raise UsageError(problem, "warm up for fewer steps, or train for more epochs")
+    given = {**vars(optim), "steps": steps - optim.warmup_steps}
     schedule = _made(SCHEDULES[optim.schedule], given)
     given["lr"] = Warmup(schedule, optim.warmup_steps) if optim.warmup_steps else schedule
     return _made(OPTIMIZERS[optim.name], given)
@@ -100,6 +106,19 @@ def loss(section: configuration.Loss, dataset: Dataset) -> Loss:
             raise UsageError("[loss] has settings of cross-entropy, but the targets are values", "name the loss: loss.name=mse")
         section = configuration.Loss("mse")
     return _made(LOSSES["cross-entropy" if section.name == "auto" else section.name], vars(section))
+
+
+def check(goal: Loss, config: Config, outputs: Shape, target: Like) -> None:
+    """UsageError where the loss cannot compare such outputs with such targets, found before a run folder is written to."""
+    if "perplexity" in (*config.train.metrics, config.checkpoint.best) and not isinstance(goal, CrossEntropy):
+        problem = f"perplexity is the exponential of a cross-entropy, the loss is {type(goal).__name__}"
+        raise UsageError(problem, "leave it out of train.metrics and checkpoint.best")
+    try:
+        z, labels = np.zeros((1, *outputs), config.train.dtype), np.zeros((1, *target.shape), target.dtype)
+        goal(z, labels, 1.0, Context(backend="shapes"))
+    except UsageError as error:
+        problem = f"{config.model.name} gives {outputs} for a sample, whose target is {target.dtype}{target.shape}"
+        raise UsageError(f"{problem}: {error.problem}", error.cure) from error
 
 
 def _made(cls: type, given: dict[str, Any]) -> Any:

@@ -40,6 +40,11 @@ class Model:
     weights: str = ""
     fresh: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.fresh and not self.weights:
+            problem = f"model.fresh = {list(self.fresh)} without model.weights: everything is fresh"
+            raise UsageError(problem, "give model.weights a run folder or a file, or leave out model.fresh")
+
 
 @dataclass(frozen=True)
 class Data:

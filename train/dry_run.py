@@ -13,7 +13,7 @@ from ..core.cost import Cost
 from ..mpi.alone import Alone
 from ..nn.cost import measure
 from ..plan import draw
-from .build import loss, network, optimizer
+from .build import check, loss, network, optimizer
 from .config import Config
 from .data import open_dataset
 from .forecast import Forecast, RankPlan, forecast
@@ -45,10 +45,12 @@ def plan(config: Config, ranks: int) -> Plan:
     dataset = open_dataset(config.data, config.train.dtype)
     sampler = Sampler(len(dataset.train), config.train.batch, config.train.seed, config.train.backend)
     model = network(config, dataset)
+    goal = loss(config.loss, dataset)
+    check(goal, config, model.out_shape(dataset.shape), dataset.target)
     rule = optimizer(config.optim, config.train.epochs * len(sampler))
     bounds = stages(config, Alone(), model, dataset, mesh(config, ranks))
     blocks = measure(model, dataset.shape, config.train.dtype, integers=dataset.sample.dtype.kind == "i")
-    found = forecast(config, ranks, model, dataset, rule, loss(config.loss, dataset), bounds)
+    found = forecast(config, ranks, model, dataset, rule, goal, bounds)
     return Plan(blocks, found, len(sampler))
 
 

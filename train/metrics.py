@@ -15,7 +15,7 @@ the curve is no sum: its scores are gathered on rank 0, 8 K bytes for each term.
     confusion   counts[label][prediction]
 
 A network of one output tells two classes apart: z is then the score of class 1, and that of class 0 is 0. Labels
-outside [0, K) are left out here; whether they are an error is for the loss to say.
+outside [0, K) and those the loss ignores are left out here; whether they are an error is for the loss to say.
 """
 
 from __future__ import annotations
@@ -51,12 +51,20 @@ class Metrics:
     """The figures `wanted` of one evaluation at a time: clear(), observe() each batch, figures().
 
     wanted: of the names above; none means accuracy, where targets are classes.   best: one more, if it is one.
-    outputs: the shape of one sample's outputs.   target: targets of any samples, or of none.   UsageError where these
-    outputs and targets have no such figure.
+    outputs: the shape of one sample's outputs.   target: targets of any samples, or of none.   ignore: a label that does not
+    count, as in the loss.   UsageError where these outputs and targets have no such figure.
     """
 
-    def __init__(self, wanted: Sequence[str], best: str, outputs: Shape, target: Any, communicator: Communicator):
-        self.communicator = communicator
+    def __init__(
+        self,
+        wanted: Sequence[str],
+        best: str,
+        outputs: Shape,
+        target: Any,
+        communicator: Communicator,
+        ignore: int | None = None,
+    ):
+        self.communicator, self.ignore = communicator, ignore
         self.classes = classes(outputs, target)
         usual = ["accuracy"] if self.classes else []
         self.wanted = tuple(dict.fromkeys([*(wanted or usual), *{best} - {"", "loss"}]))
@@ -81,7 +89,7 @@ class Metrics:
     def _observe(self, samples: np.ndarray, z: Any, target: Any) -> None:
         """Counts the outputs of these samples, which this rank holds."""
         labels, scores = np.asarray(target).reshape(-1), np.asarray(z, np.float64).reshape(-1, z.shape[-1])
-        known = (labels >= 0) & (labels < self.classes)
+        known = (labels >= 0) & (labels < self.classes) & (labels != self.ignore)
         labels, scores = labels[known], two(scores[known])
         place = places(scores, labels)
         self.counts[:3] += len(labels), (place == 0).sum(), (place < min(5, self.classes)).sum()

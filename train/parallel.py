@@ -70,10 +70,11 @@ def mesh(config: Config, ranks: int) -> dict[str, int]:
     given = config.parallel.mesh
     if unknown := [name for name in given if name not in AXES]:
         raise UsageError(f"parallel.mesh has no axis {', '.join(unknown)}", f"its axes are {', '.join(AXES)}")
-    if wrong := [(name, size) for name, size in given.items() if type(size) is not int]:
-        raise UsageError(f"parallel.mesh: {wrong[0][0]} = {wrong[0][1]!r} is not a number of ranks")
+    for name, size in given.items():
+        if type(size) is not int or size < 1:
+            raise UsageError(f"parallel.mesh.{name} = {size!r} is not a number of ranks", "give an integer of at least 1")
     pipeline = given.get("pipeline", 1)
-    axes = {"data": given.get("data", max(1, ranks // max(1, pipeline))), "pipeline": pipeline}
+    axes = {"data": given.get("data", max(1, ranks // pipeline)), "pipeline": pipeline}
     Mesh.of(axes, ranks)
     return axes
 

@@ -29,5 +29,5 @@ def dice(z: Any, target: Any, *, smooth: float = 1.0, scale: float = 1.0) -> tup
         lambda: f"dice: the target is {target.dtype}{target.shape} for logits {z.dtype}{z.shape}",
         f"give int64 labels {z.shape[:-1]}, or a number for each logit",
     )
-    need(smooth > 0, lambda: f"dice: smooth {smooth} must be more than 0")
+    need(smooth > 0, lambda: f"dice: smooth {smooth} must be more than 0", "the default is 1.0")
     return Like(z.shape[:1], z.dtype), Like(z.shape, z.dtype)

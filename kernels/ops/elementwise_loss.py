@@ -39,7 +39,7 @@ def huber(z: Any, target: Any, *, delta: float = 1.0, scale: float = 1.0) -> tup
 
     Shapes as in mse; delta > 0.   After Huber 1964, "Robust estimation of a location parameter" (10.1214/aoms/1177703732).
     """
-    need(delta > 0, lambda: f"huber: delta {delta} must be more than 0")
+    need(delta > 0, lambda: f"huber: delta {delta} must be more than 0", "the default is 1.0")
     return _terms("huber", z, target)
 
 

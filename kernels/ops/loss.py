@@ -38,7 +38,7 @@ def cross_entropy(
             f"cross_entropy: labels {labels.dtype}{labels.shape} for logits {logits.shape}; need int64 ({logits.shape[0]},)"
         ),
     )
-    need(0 <= smoothing <= 1, lambda: f"cross_entropy: smoothing {smoothing} is not in [0, 1]")
+    need(0 <= smoothing <= 1, lambda: f"cross_entropy: smoothing {smoothing} is not in [0, 1]", "a usual share is 0.1")
     need(
         weights is None or weights.shape == logits.shape[1:],
         lambda: f"cross_entropy: weights {weights.shape} for {logits.shape[1]} classes",

@@ -103,7 +103,8 @@ def build(name: str, shape: Shape, classes: int, tokens: bool | None = None, **o
         raise UsageError(f"{name} does not take samples of shape {shape}: {error.problem}", error.cure) from error
     if out != entry.output(shape, classes):
         expected = entry.output(shape, classes)
-        raise UsageError(f"{name} gives {out} for samples of shape {shape}, not {expected} ({entry.task}, {classes} classes)")
+        problem = f"{name} gives {out} for samples of shape {shape}, not {expected} ({entry.task}, {classes} classes)"
+        raise UsageError(problem, f"it is {(inspect.getdoc(entry.make) or '').splitlines()[0]}")
     return model
 
 

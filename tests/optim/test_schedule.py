@@ -60,12 +60,12 @@ def test_a_power_is_rounded_once() -> None:
 
 
 WRONG = [
-    (lambda: Step(0.1), r"Step: step_size, milestones \(0, \(\)\) ; give one of them"),
-    (lambda: Step(0.1, step_size=2, milestones=(3,)), "give one of them"),
+    (lambda: Step(0.1), r"Step: step_size 0 and milestones \(\): a rate falls by one of them"),
+    (lambda: Step(0.1, step_size=2, milestones=(3,)), "a rate falls by one of them"),
     (lambda: Step(0.1, step_size=2, gamma=-1), "Step: gamma -1 must be >= 0"),
     (lambda: Cosine(0.1, steps=0), "Cosine: steps 0 must be >= 1"),
     (lambda: Polynomial(0.1, steps=5, power=0), "Polynomial: power 0 must be > 0"),
-    (lambda: OneCycle(0.1, steps=3), "OneCycle: steps 3 puts the peak at step -0.1"),
+    (lambda: OneCycle(0.1, steps=3), "OneCycle: steps 3 with pct_start 0.3 put the peak at step -0.1"),
     (lambda: OneCycle(0.1, steps=30, pct_start=1.0), r"pct_start 1.0 must be in \(0, 1\)"),
     (lambda: OneCycle(0.1, steps=30, div_factor=0), "must be > 0"),
     (lambda: Warmup(Constant(0.1), -1), "Warmup: steps -1 must be >= 0"),

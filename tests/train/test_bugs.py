@@ -16,10 +16,12 @@ from shoal.core.errors import CheckpointError, DataError, UsageError
 from shoal.core.events import Events
 from shoal.kernels.cpu.threads import cap
 from shoal.mpi.alone import Alone
+from shoal.nn.models import build
 from shoal.train import start
+from shoal.train.build import optimizer
 from shoal.train.config import Config, load
 from shoal.train.data import idx
-from shoal.train.parallel import bucket_bytes
+from shoal.train.parallel import bucket_bytes, mesh
 from shoal.train.progress import Silent
 from shoal.train.tables import override, write
 from shoal.train.terminal import PLAIN, console
@@ -129,6 +131,42 @@ def test_a_number_of_threads_that_is_none_is_named(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(os.environ, "NUMBA_NUM_THREADS", "abc")
     with pytest.raises(UsageError, match='NUMBA_NUM_THREADS is "abc"'):
         cap()
+
+
+@pytest.mark.parametrize("size", ["x", "1.5", "0", "-2"])
+def test_a_mesh_of_no_whole_number_of_ranks_is_named(size: str) -> None:
+    """pipeline=x was a traceback, 1.5 was taken for 1, and 0 said to start 0 ranks."""
+    with pytest.raises(UsageError, match=f"parallel.mesh.pipeline = '?{size}'? is not a number of ranks") as caught:
+        mesh(load("digits-cnn", [f"parallel.mesh.pipeline={size}"]), 2)
+    assert caught.value.cure == "give an integer of at least 1"
+
+
+def test_fresh_blocks_without_weights_from_elsewhere_are_a_mistake() -> None:
+    """The setting was believed to have an effect; so was a path that an override had emptied."""
+    with pytest.raises(UsageError, match=r"model.fresh = \['6'\] without model.weights"):
+        load("digits-cnn", ["model.fresh=6"])
+
+
+RATES = {
+    "optim.lr=inf": r"lr inf must be in \[0, inf\)",
+    "optim.lr=inf optim.schedule=cosine": r"lr inf must be in \[0, inf\)",
+    "optim.warmup_steps=5": "optim.warmup_steps = 5 of 5 updates: the rate would never reach optim.lr",
+}
+
+
+@pytest.mark.parametrize("settings", RATES)
+def test_a_rate_that_cannot_be_meant_is_refused(settings: str) -> None:
+    """An infinite one trained to NaN, and a long warm-up to nothing, both with exit code 0."""
+    with pytest.raises(UsageError, match=RATES[settings]):
+        optimizer(load("digits-cnn", settings.split()).optim, 5)
+    assert optimizer(load("digits-cnn", ["optim.warmup_steps=4"]).optim, 5).rate(4) == 0.05
+
+
+def test_a_model_that_gives_another_shape_says_what_it_takes() -> None:
+    """U-Net on 30 x 30 said what it gave, and no cure."""
+    with pytest.raises(UsageError, match=r"unet gives \(16, 16, 2\)") as caught:
+        build("unet", (30, 30, 1), 2)
+    assert "H and W are multiples of 2^depth" in caught.value.cure
 
 
 def test_events_are_json_even_when_training_diverges(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast, get_args, get_type_hints
 
@@ -12,15 +13,17 @@ import pytest
 from shoal.core.context import Context
 from shoal.core.errors import UsageError
 from shoal.core.partition import Partition
+from shoal.kernels.op import Like
 from shoal.mpi.alone import Alone
 from shoal.mpi.data_parallel import DataParallel
 from shoal.nn import BCE, L1, MSE, CrossEntropy, Dice, Focal, Huber, Linear, Sequential
 from shoal.nn.losses import LOSSES
 from shoal.optim import SGD
-from shoal.train import tables
-from shoal.train.build import loss
+from shoal.train import dry_run, start, tables
+from shoal.train.build import check, loss
 from shoal.train.config import Loss, load
 from shoal.train.data import Dataset
+from shoal.train.progress import Silent
 
 LABELLED, VALUES = (cast(Dataset, SimpleNamespace(targets=kind)) for kind in ("label", "values"))
 SECTIONS = {
@@ -96,3 +99,38 @@ def test_a_strategy_divides_by_the_mass_of_the_loss(loss: Any, mass: int) -> Non
     assert report.mass == mass
     total, right, _ = loss(x @ w.T + b, labels, 1.0, Context(backend="reference"))
     assert (report.loss, report.right) == (pytest.approx(total / mass, rel=1e-13), right)
+
+
+FITS = {  # what no kernel has to be compiled, and no run folder to be written to, in order to find
+    "loss.name=mse": r"gives \(10,\) for a sample, whose target is int64\(\): mse: the target is float32\(1,\)",
+    "loss.weights=1,2": r"weights \(2,\) for 10 classes",
+    "loss.smoothing=1.5": r"smoothing 1.5 is not in \[0, 1\]",
+    "loss.weights=1,1,1,1,1,1,1,1,1,-1": r"weights \(1.0, .*, -1.0\) must be at least 0, and not all 0",
+    "loss.weights=0,0,0,0,0,0,0,0,0,0": "must be at least 0, and not all 0",
+    "model.name=autoencoder": r"gives \(8, 8, 1\) for a sample, whose target is int64\(\)",
+    "loss.name=dice train.metrics=perplexity": "perplexity is the exponential of a cross-entropy, the loss is Dice",
+}
+
+
+@pytest.mark.parametrize("settings", FITS)
+def test_a_loss_that_does_not_fit_is_refused_before_anything_is_written(settings: str, tmp_path: Path) -> None:
+    """It was found while kernels were made ready, in a run folder that looked like a run; some of it never."""
+    config = load("digits-cnn", [*settings.split(), "train.backend=reference", f"run.folder={tmp_path / 'run'}"])
+    with pytest.raises(UsageError, match=FITS[settings]):
+        start.train(config, Alone(), Silent())
+    assert not list((tmp_path / "run").iterdir())
+    with pytest.raises(UsageError, match=FITS[settings]):
+        dry_run.plan(config, 1)
+
+
+def test_a_loss_that_fits_every_kind_of_target_passes() -> None:
+    for outputs, target in [((10,), Like((), np.dtype(int))), ((4, 4, 10), Like((4, 4), np.dtype(int)))]:
+        check(CrossEntropy(ignore=0), load("digits-cnn"), outputs, target)
+    check(MSE(), load("digits-cnn"), (8, 8, 1), Like((8, 8, 1), np.dtype("float32")))
+
+
+@pytest.mark.parametrize("settings", ["loss.ignore=0", "loss.weights=0,1,1,1,1,1,1,1,1,1"])
+def test_a_batch_in_which_nothing_counts_is_no_division_by_zero(settings: str, tmp_path: Path) -> None:
+    """Kernels are made ready on labels that are all 0: nothing counted, and its mean was 0 / 0."""
+    given = [settings, "train.epochs=1", "train.batch=479", "train.backend=reference", f"run.folder={tmp_path / 'run'}"]
+    assert np.isfinite(start.train(load("digits-cnn", given), Alone(), Silent()).figures["test_loss"])

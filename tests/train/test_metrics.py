@@ -110,6 +110,14 @@ def test_labels_that_name_no_class_are_left_out() -> None:
     assert evaluated(z, masked) == evaluated(z[:20], labels[:20])
 
 
+def test_a_label_that_the_loss_ignores_is_no_term() -> None:
+    """A class to ignore counted as wrong wherever something else had been predicted, which is everywhere."""
+    metrics = Metrics(["accuracy"], "", (3,), np.zeros(0, int), Alone(), ignore=0)
+    assert metrics.observe
+    metrics.observe(np.arange(3), np.array([[0, 1, 0], [0, 1, 0], [0, 0, 1.0]]), np.array([1, 0, 1]))
+    assert metrics.figures(0.1)["accuracy"] == 0.5
+
+
 def test_equal_scores_go_to_the_lower_class_and_a_nan_is_never_right() -> None:
     z = np.array([[1, 1, 0], [1, 1, 0], [0, np.nan, 1], [np.nan, 0, 0]], float)
     assert places(z, np.array([0, 1, 2, 0])).tolist() == [0, 1, 1, 3]

@@ -67,7 +67,7 @@ def test_more_stages_than_blocks_and_shares_for_other_replicas_are_refused(tiny:
     with pytest.raises(UsageError, match="7 stages of 6 blocks"):
         plan(load("digits-cnn", [*tiny, "parallel.mesh.pipeline=7"]), 7)
     with pytest.raises(UsageError, match=r"3 shares .* for 2 ranks"):
-        plan(load("digits-cnn", [*tiny, "parallel.mesh.pipeline=2", "parallel.shares=1,1,1"]), 4)
+        plan(load("digits-cnn", [*tiny, "parallel.mesh.pipeline=2", "parallel.mesh.data=2", "parallel.shares=1,1,1"]), 4)
 
 
 @pytest.mark.parametrize(
