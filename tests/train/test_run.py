@@ -80,7 +80,7 @@ def test_the_folder_holds_all_that_the_run_was_made_of(config: Any, tmp_path: Pa
     assert environment["versions"]["numpy"] == np.__version__
     assert environment["ranks"][0]["threads"] == 1
     epoch = [*5 * ["step"], "epoch", "checkpoint"]
-    assert [e["event"] for e in events(folder)] == ["start", "ready", *epoch, *epoch, "end"]
+    assert [e["event"] for e in events(folder)] == ["start", "ready", *epoch, *epoch, "memory", "end"]
     assert [e["samples"] for e in events(folder) if e["event"] == "step"] == 2 * [10, 10, 10, 10, 4]
     assert summary.checkpoint == str(open_generation(folder).path)
     assert (summary.steps, summary.ranks, summary.messages, summary.bytes) == (10, 1, 0, 0)
