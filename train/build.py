@@ -22,8 +22,7 @@ from ..nn.loss import CrossEntropy, Loss
 from ..nn.losses import LOSSES
 from ..nn.sequential import Sequential
 from ..optim import OPTIMIZERS, SCHEDULES, Optimizer, Warmup
-from . import config as configuration
-from . import run, tables
+from . import choices, run, tables
 from .config import Config
 from .data import Dataset, open_dataset
 from .forecast import Forecast, forecast
@@ -88,7 +87,7 @@ def facts(config: Config, dataset: Dataset) -> dict[str, str]:
     return settings | {"versions": versions, "data": dataset.digest}
 
 
-def optimizer(optim: configuration.Optim, steps: int) -> Optimizer:
+def optimizer(optim: choices.Optim, steps: int) -> Optimizer:
     """The update rule with its schedule over so many updates, each with the settings it takes."""
     if optim.warmup_steps >= steps:
         problem = f"optim.warmup_steps = {optim.warmup_steps} of {steps} updates: the rate would never reach optim.lr"
@@ -99,12 +98,12 @@ def optimizer(optim: configuration.Optim, steps: int) -> Optimizer:
     return _made(OPTIMIZERS[optim.name], given)
 
 
-def loss(section: configuration.Loss, dataset: Dataset) -> Loss:
+def loss(section: choices.Loss, dataset: Dataset) -> Loss:
     """The loss with the settings it takes; UsageError where values have no loss that was asked for."""
     if section.name == "auto" and dataset.targets == "values":
-        if section != configuration.Loss():
+        if section != choices.Loss():
             raise UsageError("[loss] has settings of cross-entropy, but the targets are values", "name the loss: loss.name=mse")
-        section = configuration.Loss("mse")
+        section = choices.Loss("mse")
     return _made(LOSSES["cross-entropy" if section.name == "auto" else section.name], vars(section))
 
 

@@ -8,23 +8,20 @@ file in `presets/`; it states only what differs from the defaults below.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ..core.errors import UsageError
 from . import tables
+from .choices import Loss, Optim, without_replaced
+from .tables import at_least
 
 PRESETS = Path(__file__).with_name("presets")
 
 
 Source = Literal["digits", "fashion", "idx", "cifar10", "npz", "hdf5", "images", "text", "series", "synthetic"]
 Figure = Literal["accuracy", "top5", "f1", "auc", "perplexity", "confusion"]  # what train.metrics can say
-
-
-def _at_least(least: float, default: Any) -> Any:
-    return field(default=default, metadata={"least": least})
 
 
 @dataclass(frozen=True)
@@ -65,132 +62,28 @@ class Data:
     source: Source = "digits"
     path: str = ""
     target: Literal["label", "input"] = "label"
-    test_fraction: float = _at_least(0, 0.2)
+    test_fraction: float = at_least(0, 0.2)
     size: tuple[int, ...] = ()
     shape: tuple[int, ...] = ()
-    white: float = _at_least(0, 0.0)
+    white: float = at_least(0, 0.0)
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
-    classes: int = _at_least(0, 0)
+    classes: int = at_least(0, 0)
     labels: tuple[str, ...] = ()
     vocabulary: str = ""
     names: tuple[str, ...] = ()
-    length: int = _at_least(0, 0)
-    stride: int = _at_least(0, 0)
+    length: int = at_least(0, 0)
+    stride: int = at_least(0, 0)
     columns: tuple[str, ...] = ()
     predict: tuple[str, ...] = ()
     label: str = ""
     delimiter: str = ","
     kind: Literal["classes", "tokens"] = "classes"
-    samples: int = _at_least(0, 0)
+    samples: int = at_least(0, 0)
     augment: tuple[Literal["crop", "flip", "cutout", "noise"], ...] = ()
-    pad: int = _at_least(1, 4)
-    cutout: int = _at_least(1, 8)
-    noise: float = _at_least(0, 0.1)
-
-
-# Where a job needs another default than the class: PyTorch's lr 0.001 without momentum trains hardly anything.
-USUAL: dict[str, dict[str, Any]] = {"sgd": {"lr": 0.1, "momentum": 0.9}}
-
-
-@dataclass(frozen=True)
-class Optim:
-    """The update rule, its learning rate over time, and the limit of the gradient's norm, in PyTorch's words.
-
-    A setting left out becomes the default of the rule or schedule that takes it, where one does (optim.OPTIMIZERS, with sgd's
-    own here: lr 0.1, momentum 0.9; optim.SCHEDULES); UsageError for one that neither takes.
-    weight_decay applies to weights, not to biases.   clip_norm: the gradient of the whole model is scaled down to this norm
-    where it is longer, 0 = never.   warmup_steps: updates with a rate that rises to lr before the schedule begins.
-    All steps are updates; cosine, polynomial and one-cycle end with the last update of the last epoch.
-    """
-
-    name: Literal[
-        "sgd", "sutskever", "nag", "nadam", "adagrad", "rmsprop", "adam", "adamw", "qhm", "qhadam", "aggmo"
-    ] = "sgd"
-    lr: float | None = _at_least(0, None)
-    momentum: float | None = _at_least(0, None)
-    dampening: float | None = None
-    nesterov: bool | None = None
-    betas: tuple[float, ...] | None = None
-    nu: float | None = None
-    nus: tuple[float, ...] | None = None
-    alpha: float | None = None
-    eps: float | None = None
-    centered: bool | None = None
-    amsgrad: Literal["no", "torch", "reddi"] | None = None
-    lr_decay: float | None = None
-    momentum_decay: float | None = None
-    initial_accumulator_value: float | None = None
-    weight_decay: float | None = _at_least(0, None)
-    decoupled_weight_decay: bool | None = None
-    schedule: Literal["constant", "step", "cosine", "polynomial", "one-cycle"] = "constant"
-    step_size: int | None = None
-    milestones: tuple[float, ...] | None = None
-    gamma: float | None = None
-    power: float | None = None
-    floor: float | None = None
-    pct_start: float | None = None
-    div_factor: float | None = None
-    final_div_factor: float | None = None
-    warmup_steps: int = _at_least(0, 0)
-    clip_norm: float = _at_least(0, 0.0)
-
-    def __post_init__(self) -> None:
-        known = choices()
-        taken = known["schedule"][self.schedule] | known["name"][self.name] | USUAL.get(self.name, {})
-        _settle(self, "optim", taken, f"{self.name} with the schedule {self.schedule}", "they take")
-
-
-def _settle(section: Any, name: str, taken: dict[str, Any], takers: str, they_take: str) -> None:
-    """Fills in what was left out; UsageError for a setting that means nothing.   taken: {setting: its default}."""
-    for item in fields(section):
-        value = getattr(section, item.name)
-        if item.default is None and value is None:
-            object.__setattr__(section, item.name, taken.get(item.name))
-        elif item.default is None and item.name not in taken:
-            names = ", ".join(key.name for key in fields(section) if key.name in taken) or "no settings"
-            problem = f"{name}.{item.name} = {value} means nothing to {takers}"
-            raise UsageError(problem, f"leave it out; {they_take} {names}")
-
-
-def choices() -> dict[str, dict[str, dict[str, Any]]]:
-    """{"name": {rule: its settings with their defaults}, "schedule": the same of schedules}."""
-    from ..optim import OPTIMIZERS, SCHEDULES  # late: the command line loads no NumPy before a command runs
-
-    classes: dict[str, dict[str, type]] = {"name": {**OPTIMIZERS}, "schedule": SCHEDULES}
-    return {
-        key: {name: {item.name: item.default for item in fields(cls)} for name, cls in known.items()}
-        for key, known in classes.items()
-    }
-
-
-@dataclass(frozen=True)
-class Loss:
-    """What training makes small; nn.losses.LOSSES has the formulas.
-
-    "auto" is cross-entropy where targets are classes and mse where they are values.
-    A setting left out becomes the default of the loss that takes it; UsageError for one that it does not take.
-    smoothing: the share of a label that is spread over all classes.   weights: one per class.   ignore: a label that does
-    not count.   pos_weight: one per output.   delta: where Huber turns from a square to a line.   gamma, alpha: of focal.
-    smooth: what Dice adds to both sides of its ratio.
-    """
-
-    name: Literal["auto", "cross-entropy", "bce", "mse", "l1", "huber", "dice", "focal"] = "auto"
-    smoothing: float | None = _at_least(0, None)
-    weights: tuple[float, ...] | None = None
-    ignore: int | None = None
-    pos_weight: tuple[float, ...] | None = None
-    delta: float | None = _at_least(0, None)
-    gamma: float | None = _at_least(0, None)
-    alpha: float | None = _at_least(0, None)
-    smooth: float | None = _at_least(0, None)
-
-    def __post_init__(self) -> None:
-        from ..nn.losses import LOSSES  # late, as in choices
-
-        rule = LOSSES["cross-entropy" if self.name == "auto" else self.name]
-        taken = {item.name: item.default for item in fields(rule)}  # type: ignore[arg-type]
-        _settle(self, "loss", taken, self.name, "it takes")
+    pad: int = at_least(1, 4)
+    cutout: int = at_least(1, 8)
+    noise: float = at_least(0, 0.1)
 
 
 @dataclass(frozen=True)
@@ -203,15 +96,15 @@ class Train:
     minutes: time from the start of the command after which to stop, leave some for the last save; 0 = none.
     """
 
-    epochs: int = _at_least(1, 10)
-    batch: int = _at_least(1, 64)
-    micro_batches: int = _at_least(1, 1)
-    seed: int = _at_least(0, 1)
+    epochs: int = at_least(1, 10)
+    batch: int = at_least(1, 64)
+    micro_batches: int = at_least(1, 1)
+    seed: int = at_least(0, 1)
     dtype: Literal["float32", "float64"] = "float32"
     backend: Literal["cpu", "reference"] = "cpu"
     metrics: tuple[Figure, ...] = ()
-    patience: int = _at_least(0, 0)
-    minutes: float = _at_least(0, 0.0)
+    patience: int = at_least(0, 0)
+    minutes: float = at_least(0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -234,10 +127,10 @@ class Parallel:
     norm: Literal["batch", "share"] = "batch"
     recompute: bool = False
     shares: tuple[float, ...] = ()
-    bucket_mb: float = _at_least(0.001, 1.0)
+    bucket_mb: float = at_least(0.001, 1.0)
     reduction: Literal["fixed", "mpi"] = "fixed"
-    threads: int = _at_least(0, 0)
-    deadline: float = _at_least(0.1, 60.0)
+    threads: int = at_least(0, 0)
+    deadline: float = at_least(0.1, 60.0)
 
 
 @dataclass(frozen=True)
@@ -247,9 +140,9 @@ class Checkpoint:
     best: the figure by which the best epoch is kept beside them, of the test split; "" keeps none.
     """
 
-    every_epochs: int = _at_least(0, 1)
-    every_steps: int = _at_least(0, 0)
-    keep: int = _at_least(1, 3)
+    every_epochs: int = at_least(0, 1)
+    every_steps: int = at_least(0, 0)
+    keep: int = at_least(1, 3)
     best: Literal["", "loss", "accuracy", "top5", "f1", "auc", "perplexity"] = ""
 
 
@@ -301,19 +194,10 @@ def load(name: str, overrides: list[str] | tuple[str, ...] = ()) -> Config:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} is not TOML: {error}", "--print-config shows how it is written") from error
-    config = tables.read(Config, tables.override(Config, _without_replaced(table, overrides), overrides))
+    config = changed(table, overrides)
     return config if config.run.folder else replace(config, run=Run(str(Path("runs", file.stem))))
 
 
-def _without_replaced(table: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """The table less what it sets for a rule or schedule that an override replaces by another."""
-    optim = table.get("optim")
-    if not isinstance(optim, dict):
-        return table
-    stale: set[str] = set()
-    for leaf, known in choices().items():
-        old = optim.get(leaf, getattr(Optim, leaf))
-        new = [text for key, _, text in (one.partition("=") for one in overrides) if key == f"optim.{leaf}"]
-        if new and new[-1] != old and old in known:
-            stale |= known[old].keys() - ({"lr"} if leaf == "schedule" else set())
-    return {**table, "optim": {key: value for key, value in optim.items() if key not in stale}}
+def changed(table: dict[str, Any], overrides: list[str] | tuple[str, ...]) -> Config:
+    """The configuration of a table with "section.key=value" overrides."""
+    return tables.read(Config, tables.override(Config, without_replaced(table, overrides), overrides))

@@ -20,9 +20,9 @@ from ..checkpoint.shared import SharedGeneration
 from ..checkpoint.store import Store
 from ..mpi.communicator import Communicator
 from ..nn.arena import Layout
-from . import finetune, limit, run, tables
+from . import finetune, limit, run
 from .build import Job, build
-from .config import Config
+from .config import Config, changed
 from .loop import Loop, evaluate
 from .progress import Silent
 from .sampler import in_batches
@@ -106,7 +106,7 @@ def open_checkpoint(
     assert generation is not None
     saved = generation.meta["config"]
     saved["parallel"] |= {"shares": [], "threads": 0, "mesh": {}}  # of the machines that trained, and no result depends on them
-    return generation, tables.read(Config, tables.override(Config, saved, overrides))
+    return generation, changed(saved, overrides)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Sequence
 from contextlib import suppress
 from copy import deepcopy
-from dataclasses import fields, is_dataclass
+from dataclasses import field, fields, is_dataclass
 from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -23,6 +23,11 @@ from ..core.errors import nearest as nearest
 T = TypeVar("T")
 NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a string", dict: "a table of plain values"}
 SEVERAL = {int: "integers", float: "numbers", str: "strings"}
+
+
+def at_least(least: float, default: Any) -> Any:
+    """A field whose value is a number of at least this."""
+    return field(default=default, metadata={"least": least})
 
 
 def keys(cls: type, prefix: str = "") -> dict[str, Any]:

@@ -77,7 +77,8 @@ def fit(
     """
     wanted = {spec.name: spec.global_shape for spec in model.specs(shape) if spec.role != "statistic" and not spec.alias_of}
     if unknown := [name for name in fresh if not any(exchange.covers([name], tensor) for tensor in wanted)]:
-        raise UsageError(f"model.fresh names {', '.join(unknown)}, which the model does not have")
+        problem = f"model.fresh names {', '.join(unknown)}, which the model does not have"
+        raise UsageError(problem, f"its blocks are 0 to {len(model) - 1}, its tensors {', '.join(list(wanted)[:3])}, ...")
     try:
         if weights.metadata.get("format") == OURS["format"] or _more_ours(weights, wanted, model, shape, family):
             wanted = {name: size for name, size in wanted.items() if not exchange.covers(fresh, name)}

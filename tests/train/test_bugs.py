@@ -21,7 +21,7 @@ from shoal.train import start
 from shoal.train.build import optimizer
 from shoal.train.config import Config, load
 from shoal.train.data import idx
-from shoal.train.parallel import bucket_bytes, mesh
+from shoal.train.parallel import bucket_bytes
 from shoal.train.progress import Silent
 from shoal.train.tables import override, write
 from shoal.train.terminal import PLAIN, console
@@ -131,14 +131,6 @@ def test_a_number_of_threads_that_is_none_is_named(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(os.environ, "NUMBA_NUM_THREADS", "abc")
     with pytest.raises(UsageError, match='NUMBA_NUM_THREADS is "abc"'):
         cap()
-
-
-@pytest.mark.parametrize("size", ["x", "1.5", "0", "-2"])
-def test_a_mesh_of_no_whole_number_of_ranks_is_named(size: str) -> None:
-    """pipeline=x was a traceback, 1.5 was taken for 1, and 0 said to start 0 ranks."""
-    with pytest.raises(UsageError, match=f"parallel.mesh.pipeline = '?{size}'? is not a number of ranks") as caught:
-        mesh(load("digits-cnn", [f"parallel.mesh.pipeline={size}"]), 2)
-    assert caught.value.cure == "give an integer of at least 1"
 
 
 def test_fresh_blocks_without_weights_from_elsewhere_are_a_mistake() -> None:

@@ -23,8 +23,7 @@ from shoal.optim import (
     Step,
     Warmup,
 )
-from shoal.train import config as configuration
-from shoal.train import tables
+from shoal.train import choices, tables
 from shoal.train.build import optimizer
 from shoal.train.config import Config, Data, load, presets
 
@@ -260,7 +259,7 @@ def test_a_setting_that_nothing_takes_is_refused(settings: tuple[str, ...]) -> N
 
 
 def test_the_lists_of_names_are_those_of_optim() -> None:
-    hints = get_type_hints(configuration.Optim)
+    hints = get_type_hints(choices.Optim)
     assert get_args(hints["name"]) == tuple(OPTIMIZERS) and get_args(hints["schedule"]) == tuple(SCHEDULES)
-    fields = {name for known in configuration.choices().values() for taken in known.values() for name in taken}
+    fields = {name for known in choices.choices("optim").values() for taken in known.values() for name in taken}
     assert fields - {"steps"} == set(hints) - {"name", "schedule", "warmup_steps", "clip_norm"}

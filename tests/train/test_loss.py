@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast, get_args, get_type_hints
@@ -21,7 +21,7 @@ from shoal.nn.losses import LOSSES
 from shoal.optim import SGD
 from shoal.train import dry_run, start, tables
 from shoal.train.build import check, loss
-from shoal.train.config import Loss, load
+from shoal.train.config import Loss, changed, load
 from shoal.train.data import Dataset
 from shoal.train.progress import Silent
 
@@ -134,3 +134,15 @@ def test_a_batch_in_which_nothing_counts_is_no_division_by_zero(settings: str, t
     """Kernels are made ready on labels that are all 0: nothing counted, and its mean was 0 / 0."""
     given = [settings, "train.epochs=1", "train.batch=479", "train.backend=reference", f"run.folder={tmp_path / 'run'}"]
     assert np.isfinite(start.train(load("digits-cnn", given), Alone(), Silent()).figures["test_loss"])
+
+
+def test_a_loss_named_instead_of_a_files_takes_none_of_its_settings(tmp_path: Path) -> None:
+    """`shoal eval RUN loss.name=mse` said to leave out loss.smoothing, which nobody had given: the checkpoint had."""
+    file = tmp_path / "c.toml"
+    file.write_text('[loss]\nname = "huber"\ndelta = 0.5\n')
+    assert load(str(file), ["loss.name=mse"]).loss == Loss("mse")
+    assert load(str(file), ["loss.name=huber"]).loss == Loss("huber", delta=0.5)
+    file.write_text("[loss]\nsmoothing = 0.5\n")
+    assert load(str(file), ["loss.name=cross-entropy"]).loss == Loss("cross-entropy", smoothing=0.5)
+    saved = asdict(load(str(file)))  # a checkpoint states every setting
+    assert changed(saved, ["loss.name=l1", "optim.name=adam"]).loss == Loss("l1")
