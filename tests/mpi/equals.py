@@ -36,7 +36,7 @@ from shoal.nn import (
     Sequential,
     Stash,
 )
-from shoal.nn.models import digits_cnn, lenet, mlp
+from shoal.nn.models import digits_cnn, lenet, mlp, resnet20
 from shoal.optim import (
     NAG,
     QHM,
@@ -85,6 +85,7 @@ MODELS: dict[str, tuple[Callable[[], Sequential], tuple[int, ...]]] = {
     "digits-cnn": (digits_cnn, (8, 8, 1)),
     "digits-cnn without dropout": (lambda: digits_cnn(dropout=0.0), (8, 8, 1)),
     "skips": (skips, (8, 8, 1)),
+    "resnet20": (resnet20, (32, 32, 3)),
 }
 OPTIMIZERS: dict[str, Optimizer] = {
     "sgd": SGD(0.05, weight_decay=1e-3),
@@ -101,7 +102,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "nadam": NAdam(weight_decay=1e-3),
     "qhadam": QHAdam(nus=(0.7, 1.0), weight_decay=1e-3),
 }
-NORMALISED = ("skips",)  # what these compute depends on what they see at once
+NORMALISED = ("skips", "resnet20")  # what these compute depends on what they see at once
 Shares = tuple[float, ...]
 Split = tuple[Shares, int, str]  # shares, micro-batches of each, whether normalisation sees those of all shares at once
 WHOLE: Split = ((1,), 1, "share")
@@ -150,7 +151,7 @@ def product(ranks: int) -> list[Case]:
 
 def cases(ranks: int) -> list[Case]:
     """On mlp sgd, momentum and half of the other optimizers, so that 2 and 3 ranks try them all; momentum and Adam on lenet;
-    sgd and momentum on digits-cnn with everything; equal and unequal shares; then pipelines.
+    sgd and momentum on digits-cnn with everything; equal and unequal shares; then norms, pipelines and resnet20.
     """
     equal, unequal = SHARES[ranks][0], SHARES[ranks][-1]
     large = [Case("mlp", "sgd", unequal, 3), Case("mlp", "momentum", equal), Case("lenet", "momentum", unequal)]
@@ -165,6 +166,8 @@ def cases(ranks: int) -> list[Case]:
 PIPELINES: dict[int, list[Case]] = {
     1: [],
     2: [
+        Case("resnet20", "momentum", (3, 1)),
+        Case("resnet20", "adam", (1,), 2, stages=2),
         Case("skips", "momentum", (1,), 4, stages=2),
         Case("digits-cnn", "sgd", (1,), 5, stages=2, schedule="gpipe"),  # of 8 and of 3 samples: ragged, and empty
         Case("lenet", "momentum", (1,), 2, stages=2, schedule="naive"),
