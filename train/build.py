@@ -118,6 +118,9 @@ def check(goal: Loss, config: Config, outputs: Shape, target: Like) -> None:
     except UsageError as error:
         problem = f"{config.model.name} gives {outputs} for a sample, whose target is {target.dtype}{target.shape}"
         raise UsageError(f"{problem}: {error.problem}", error.cure) from error
+    if isinstance(goal, CrossEntropy) and outputs[-1:] == (1,):
+        problem = "there is one class: any network is right, and nothing can be learnt"
+        raise UsageError(problem, "look at the labels, or say how many classes there are: data.classes=2")
 
 
 def _made(cls: type, given: dict[str, Any]) -> Any:

@@ -100,7 +100,8 @@ def infer(
     generation, config = open_checkpoint(checkpoint, overrides, comm, best)
     shape, classes = tuple(generation.meta["shape"]), int(generation.meta["classes"])
     if top < 0 or (top and top > classes):
-        raise UsageError(f"--top {top} of {classes} classes", f"give a number from 1 to {classes}, or leave it out")
+        cure = f"give a number from 1 to {classes}, or leave it out" if classes else "leave it out: outputs are values"
+        raise UsageError(f"--top {top} of {classes} classes", cure)
     model = models.build(config.model.name, shape, int(generation.meta["outputs"]), **config.model.options)
     outputs = model.out_shape(shape)
     if len(outputs) != 1 and Path(output).suffix.lower() != ".npz":

@@ -100,11 +100,13 @@ def build(name: str, shape: Shape, classes: int, tokens: bool | None = None, **o
         model = entry.make(**wanted, **options)
         out = model.out_shape(shape)
     except UsageError as error:
-        raise UsageError(f"{name} does not take samples of shape {shape}: {error.problem}", error.cure) from error
+        cure = "; ".join([error.cure] * bool(error.cure) + [_described(entry)])
+        raise UsageError(f"{name} does not take samples of shape {shape}: {error.problem}", cure) from error
     if out != entry.output(shape, classes):
         expected = entry.output(shape, classes)
-        problem = f"{name} gives {out} for samples of shape {shape}, not {expected} ({entry.task}, {classes} classes)"
-        raise UsageError(problem, f"it is {(inspect.getdoc(entry.make) or '').splitlines()[0]}")
+        task = entry.task if entry.task == "reconstruct" else f"{entry.task}, {classes} classes"
+        problem = f"{name} gives {out} for samples of shape {shape}, not {expected} ({task})"
+        raise UsageError(problem, _described(entry))
     return model
 
 
@@ -112,6 +114,11 @@ def find(name: str) -> Entry:
     if name not in MODELS:
         raise UsageError(f'model "{name}" is not known', f"{nearest(name, list(MODELS))} (models: {', '.join(MODELS)})")
     return MODELS[name]
+
+
+def _described(entry: Entry) -> str:
+    """What a model consists of and takes, by its docstring."""
+    return f"it is {(inspect.getdoc(entry.make) or 'not described').splitlines()[0]}"
 
 
 def _check(name: str, known: dict[str, Any], options: dict[str, Any]) -> None:

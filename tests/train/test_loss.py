@@ -146,3 +146,10 @@ def test_a_loss_named_instead_of_a_files_takes_none_of_its_settings(tmp_path: Pa
     assert load(str(file), ["loss.name=cross-entropy"]).loss == Loss("cross-entropy", smoothing=0.5)
     saved = asdict(load(str(file)))  # a checkpoint states every setting
     assert changed(saved, ["loss.name=l1", "optim.name=adam"]).loss == Loss("l1")
+
+
+def test_a_single_class_is_nothing_to_learn(tmp_path: Path) -> None:
+    """Labels that were all 0 trained to a loss of 0.0000, and to an accuracy of whatever the sign of the output was."""
+    settings = ["data.source=synthetic", "data.classes=1", "model.name=mlp", f"run.folder={tmp_path / 'run'}"]
+    with pytest.raises(UsageError, match="there is one class"):
+        start.train(load("digits-cnn", settings), Alone(), Silent())

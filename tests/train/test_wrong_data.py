@@ -84,6 +84,7 @@ WRONG: dict[str, tuple[Callable[[Path], Data], type, list[str]]] = {
     "sizes differ": (lambda f: arrays(f, x_test=np.ones((12, 8, 9), np.uint8)), DataError, ["(8, 8)", "(8, 9)"]),
     "no samples": (lambda f: arrays(f, x_test=np.ones((0, 8, 8), np.uint8), y_test=np.ones(0, int)), DataError, ["0 test samples"]),
     "not finite": (lambda f: arrays(f, x_train=NAN, x_test=NAN[:12]), DataError, ["1 of 40 samples", "the first is sample 15"]),
+    "no values": (lambda f: arrays(f, x_train=np.ones((40, 0)), x_test=np.ones((12, 0))), DataError, ["samples of shape (0,)"]),
     "fraction 1": (lambda f: replace(datasets.npz_undivided(f), test_fraction=1.0), UsageError, ["1.0 of 30 samples leaves 0 to train"]),
     "fraction unused": (lambda f: replace(arrays(f), test_fraction=0.5), UsageError, ["has a test part, x_test", "0.5"]),
     "three names": (lambda f: replace(arrays(f), names=("x", "y", "z")), UsageError, ["3 names"]),

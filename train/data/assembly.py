@@ -71,6 +71,8 @@ def _shape(name: str, wanted: Shape, train: Part, test: Part) -> Shape:
         if samples.y is not None and samples.y.shape[0] != samples.x.shape[0]:
             problem = f"{name}: {samples.x.shape[0]} {part} samples, but {samples.y.shape[0]} labels or values"
             raise DataError(problem, "store one for each sample")
+    if 0 in found:
+        raise DataError(f"{name}: samples of shape {found} hold no number", "store at least one value in each sample")
     natural = found if len(found) != 2 or train.x.dtype != np.uint8 else (*found, 1)
     shape = wanted or natural or (1,)
     if shape not in (found, (*found, 1)) and not (len(found) == 1 and prod(shape) == prod(found)):

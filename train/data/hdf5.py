@@ -34,7 +34,7 @@ class File(Mapping[str, "Rows"]):
 
         self.path, self.is_array = path, lambda found: isinstance(found, h5py.Dataset)
         if not path.is_file():
-            raise DataError(f"{path} cannot be read: there is no such file", "give the path of an HDF5 file")
+            raise DataError(f"{path} cannot be read: there is no such file", "give data.path, or infer, an HDF5 file")
         try:
             self.file = h5py.File(path, "r", locking=False)
         except OSError as error:

@@ -131,6 +131,7 @@ def _labels(fields: list[str]) -> tuple[str, ...]:
 def _numbered(data: Data, fields: list[str]) -> np.ndarray:
     number = {name: i for i, name in enumerate(data.labels)}
     if unknown := sorted(set(fields) - set(number)):
-        problem = f"{data.path}: labels {unknown[:5]} do not occur in the training part, which has {list(data.labels)}"
+        known = f"has {len(data.labels)} others, such as {list(data.labels[:5])}"
+        problem = f"{data.path}: labels {unknown[:5]} do not occur in the training part, which {known}"
         raise DataError(problem, "give data.labels all names of classes, or another data.test_fraction")
     return np.array([number[field] for field in fields])
