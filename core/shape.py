@@ -6,8 +6,10 @@ disagree about padding. Padding is stored per side, because "same" with an even 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from numbers import Integral
 from typing import TypeAlias
 
 from .errors import UsageError
@@ -15,16 +17,25 @@ from .errors import UsageError
 Shape: TypeAlias = tuple[int, ...]
 Pair: TypeAlias = tuple[int, int]
 
-__all__ = ["Shape", "Pair", "Window", "each", "prod"]
+__all__ = ["Shape", "Pair", "Window", "each", "prod", "some"]
 
 
 def each(value: int | Shape, rank: int) -> Shape:
     """One number for each of `rank` axes: a number repeated, or the numbers themselves."""
-    if isinstance(value, int):
-        return (value,) * rank
+    if isinstance(value, Integral):
+        return (int(value),) * rank
+    if not isinstance(value, Sequence) or not all(isinstance(number, Integral) for number in value):
+        raise UsageError(f"{value!r} must be an integer, or {rank} of them", "give one number for each axis, or one for all")
     if len(value) != rank:
         raise UsageError(f"{value} has {len(value)} numbers, for {rank} axes")
     return tuple(map(int, value))
+
+
+def some(what: str, value: int) -> int:
+    """`value`, of which there must be at least one."""
+    if not isinstance(value, Integral) or value < 1:
+        raise UsageError(f"{what} = {value!r} must be an integer of at least 1", f"give {what} a size")
+    return int(value)
 
 
 def halves(total: int) -> Pair:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from ..core.context import Context
 from ..core.errors import UsageError
-from ..core.shape import Pair, Shape, Window, prod
+from ..core.shape import Pair, Shape, Window, prod, some
 from ..core.spec import Init, Spec
 from ..kernels import ops
 from .module import Module
@@ -30,9 +30,9 @@ class Convolution(Module):
         bias: bool = True,
         activation: str | None = None,
     ):
-        self.channels = channels
+        self.channels = some("channels", channels)
         self.window = Window.of(kernel, stride, padding, dilation, self.rank)
-        self.groups = groups
+        self.groups = some("groups", groups)
         self.bias = bias
         self.activation = activation
 
@@ -57,7 +57,7 @@ class Convolution(Module):
 
     def _check(self, shape: Shape) -> None:
         name = type(self).__name__
-        if len(shape) != self.rank + 1:
+        if len(shape) != self.rank + 1 or shape[-1] < 1:
             axes = ("T", "H, W", "D, H, W")[self.rank - 1]
             raise UsageError(f"{name} takes samples of shape ({axes}, C), not {shape}")
         if shape[-1] % self.groups or self.channels % self.groups:

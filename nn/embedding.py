@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.context import Context
 from ..core.errors import DataError, UsageError
-from ..core.shape import Shape, prod
+from ..core.shape import Shape, prod, some
 from ..core.spec import Init, Spec
 from ..kernels import ops
 from .module import Module
@@ -28,8 +28,8 @@ class Embedding(Module):
     """
 
     def __init__(self, vocabulary: int, width: int, *, deviation: float = 1.0):
-        self.vocabulary = vocabulary
-        self.width = width
+        self.vocabulary = some("vocabulary", vocabulary)
+        self.width = some("width", width)
         self.deviation = deviation
 
     def specs(self, shape: Shape) -> list[Spec]:

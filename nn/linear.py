@@ -11,7 +11,7 @@ from typing import Any
 
 from ..core.context import Context
 from ..core.errors import UsageError
-from ..core.shape import Shape, prod
+from ..core.shape import Shape, prod, some
 from ..core.spec import Init, Spec
 from ..kernels import ops
 from .module import Module
@@ -27,7 +27,7 @@ class Linear(Module):
     """
 
     def __init__(self, features: int, *, bias: bool = True, activation: str | None = None):
-        self.features = features
+        self.features = some("features", features)
         self.bias = bias
         self.activation = activation
 

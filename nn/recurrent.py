@@ -11,7 +11,7 @@ from typing import Any
 
 from ..core.context import Context
 from ..core.errors import UsageError
-from ..core.shape import Shape
+from ..core.shape import Shape, some
 from ..core.spec import Init, Spec
 from ..kernels import ops
 from .linear import project, project_back
@@ -28,7 +28,7 @@ class Recurrent(Module):
     gates = 1
 
     def __init__(self, width: int, *, sequence: bool = True):
-        self.width = width
+        self.width = some("width", width)
         self.sequence = sequence
 
     def specs(self, shape: Shape) -> list[Spec]:
