@@ -18,6 +18,8 @@ import platform
 import socket
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,17 @@ def prepare(config: Config, resume: bool) -> Path:
             "pass --resume to continue it, or run.folder=FOLDER to start another",
         )
     return folder
+
+
+@contextmanager
+def swept(folder: Path) -> Iterator[None]:
+    """Takes an empty run folder away again where a job ends in an error before it wrote anything."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # not empty, or gone
+            folder.rmdir()
+        raise
 
 
 def record(folder: Path, config: Config, hosts: list[dict[str, Any]], rank: int) -> Events:

@@ -48,7 +48,7 @@ def train(config: Config, comm: Communicator, screen: Silent, resume: bool = Fal
     """Trains as configured, in the run folder; the summary is the same on every rank."""
     began = limit.now()
     folder = run.prepare(config, resume)
-    with compiling(config, screen):
+    with run.swept(folder), compiling(config, screen):
         job = build(config, comm)
         hosts = comm.allgather_obj({"host": socket.gethostname(), "threads": job.threads}, "host map")
         if comm.rank == 0:

@@ -45,7 +45,7 @@ def read(path: Path) -> Weights:
             raise DataError(f"there is nothing at {path}", f"give a run folder, a generation, or a file {' or '.join(KINDS)}")
         return Weights(of_generation(open_generation(path)), OURS)
     if not path.is_file():
-        raise DataError(f"there is no file {path}")
+        raise DataError(f"there is no file {path}", "give model.weights a run folder, a generation, or a file that is there")
     try:
         return _read_safetensors(path) if path.suffix == ".safetensors" else _read_npz(path)
     except (OSError, ValueError, KeyError, TypeError) as error:
