@@ -118,7 +118,7 @@ def find(name: str) -> Entry:
 
 def _described(entry: Entry) -> str:
     """What a model consists of and takes, by its docstring."""
-    return f"it is {(inspect.getdoc(entry.make) or 'not described').splitlines()[0]}"
+    return f"its blocks: {(inspect.getdoc(entry.make) or 'not described').splitlines()[0]}"
 
 
 def _check(name: str, known: dict[str, Any], options: dict[str, Any]) -> None:
