@@ -4,7 +4,7 @@ A job script can only see the exit code, so the code is part of the class and th
 documentation of it. Every error says what is wrong with the numbers in it, and how to cure it.
 
     code  class            meaning
-    1     (any other)      an exception nobody expected
+    1     Diverged         training whose loss is no number any more; also any exception nobody expected
     2     UsageError       a wrong configuration, argument or shape
     3     PlatformError    the machine: MPI, GPU, threads, a kernel that does not exist
     4     DataError        data missing, truncated or of the wrong kind
@@ -36,6 +36,10 @@ class ShoalError(Exception):
 
     def __str__(self) -> str:
         return f"{self.problem}\n  cure: {self.cure}" if self.cure else self.problem
+
+
+class Diverged(ShoalError):
+    """The loss is infinite or not a number: nothing that follows would mean anything."""
 
 
 class UsageError(ShoalError):

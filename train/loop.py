@@ -13,12 +13,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from ..checkpoint import history
 from ..checkpoint.store import Store
+from ..core.errors import Diverged
 from ..core.events import Events
 from ..mpi.strategy import Fetch, Report, Strategy
 from . import limit, run
@@ -154,9 +156,17 @@ class Loop:
             self.pace.add(report)
             fields = {"step": report.step, "samples": report.samples, "loss": report.loss}
             self.events.write("step", **fields, seconds=spent[0], communication=spent[1], idle=spent[2])
+            self._finite(report)
         if reports:
             self.screen.step(name, self.pace)
         return reports
+
+    def _finite(self, report: Report) -> None:
+        """Diverged unless the loss is a number: the same on all ranks, and before such weights are saved."""
+        if not isfinite(report.loss):
+            kept = f"the newest checkpoint is {self.newest}" if self.newest else "there is no checkpoint yet"
+            cure = "lower optim.lr, warm up (optim.warmup_steps) or clip (optim.clip_norm)"
+            raise Diverged(f"the loss of step {report.step} is {report.loss}; {kept}", cure)
 
     def _test_batches(self) -> list[np.ndarray]:
         return in_batches(np.arange(len(self.job.dataset.test)), self.job.config.train.batch)

@@ -12,7 +12,7 @@ import pytest
 from launch import mpirun
 
 from shoal.checkpoint.store import Store
-from shoal.core.errors import CheckpointError, DataError, UsageError
+from shoal.core.errors import CheckpointError, DataError, Diverged, UsageError
 from shoal.core.events import Events
 from shoal.kernels.cpu.threads import cap
 from shoal.mpi.alone import Alone
@@ -166,3 +166,12 @@ def test_events_are_json_even_when_training_diverges(tmp_path: Path) -> None:
     Events(tmp_path, 0).write("step", loss=float("nan"), test_loss=float("inf"))
     line = (tmp_path / "events-0.jsonl").read_text()
     assert json.loads(line, parse_constant=pytest.fail)["loss"] is None
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_training_that_diverges_ends_before_it_saves_what_is_no_number(config: Any, tmp_path: Path) -> None:
+    """It went on to the last epoch, saved weights that are not numbers, and said that all was well."""
+    with pytest.raises(Diverged, match=r"the loss of step \d+ is (nan|inf); there is no checkpoint yet") as caught:
+        train(config("optim.lr=1e30", "train.epochs=2"))
+    assert caught.value.code == 1 and "optim.lr" in caught.value.cure
+    assert not list((tmp_path / "run" / "generations").glob("step-*"))
