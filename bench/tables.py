@@ -33,6 +33,27 @@ def accuracy():
     return "\n".join(lines)
 
 
+def pipelines():
+    """One row a model."""
+    file = RESULTS / "pipelines.json"
+    if not file.is_file():
+        return "Not measured yet: this needs a machine that nobody else uses."
+    record = json.loads(file.read_text())
+    setting = record["setting"]
+    lines = [
+        f"| {setting['ranks']} stages, {setting['micro_batches']} micro-batches of {setting['batch']} | heaviest/mean | "
+        "ideal | a rank's speed, of one alone | of the ideal | against serial | a pipeline of one costs |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, r in record["results"].items():
+        spread = f"{r['lowest']:.0%}-{r['highest']:.0%}"
+        lines.append(
+            f"| {name} | {r['balance']:.2f} | {r['ideal']:.0%} | {r['efficiency']:.0%} | **{r['of_ideal']:.0%}** ({spread}) | "
+            f"{r['over_serial']:.2f} x | {r['cost_of_one']:+.1%} |"
+        )
+    return "\n".join(lines)
+
+
 def targets():
     """The two cases the README quotes, from the same file as the large table."""
     results = json.loads((RESULTS / "float32-1.json").read_text())["results"]
@@ -41,7 +62,10 @@ def targets():
     return "\n".join(lines + [f"| {name} | {results[name]['fraction']:.0%} |" for name in cases])
 
 
-TABLES = {"bench/README.md": {"fractions": fractions, "accuracy": accuracy}, "README.md": {"targets": targets, "accuracy": accuracy}}
+TABLES = {
+    "bench/README.md": {"fractions": fractions, "pipelines": pipelines, "accuracy": accuracy},
+    "README.md": {"targets": targets, "accuracy": accuracy},
+}
 
 
 def filled(text, tables):

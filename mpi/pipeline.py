@@ -23,6 +23,7 @@ from ..core.context import Context
 from ..core.errors import UsageError
 from ..core.partition import Partition
 from ..core.shape import Shape
+from ..core.spec import Spec
 from ..nn.sequential import Sequential
 from ..optim.optimizer import Optimizer
 from ..plan.graph import CHAIN
@@ -89,6 +90,9 @@ class Pipeline(Synchronous):
     @property
     def last(self) -> bool:
         return self.stage == self.pipe.size - 1
+
+    def _specs(self) -> list[Spec]:
+        return self.stages.specs
 
     def _stages(self, a: np.ndarray) -> np.ndarray:
         return self.pipe.allreduce(a, "norm")

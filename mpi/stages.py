@@ -36,15 +36,15 @@ class Loan(NamedTuple):
 class Stages:
     """`model` for samples of `shape`, cut at `bounds`, worked through by a schedule in so many micro-batches.
 
-    before: the shape of a sample in front of each block, and behind the last.   training, inference: proven programs.
-    loans: weights that are tied across a cut.   normalises: whether a block has statistics.
+    specs: of the whole model.   before: the shape of a sample in front of each block, and behind the last.
+    training, inference: proven programs.   loans: weights that are tied across a cut.   normalises: whether a block has statistics.
     UsageError for bounds that are not all blocks in order, and for integers that would cross a cut.
     """
 
     def __init__(
         self, model: Sequential, shape: Shape, bounds: Sequence[tuple[int, int]], schedule: str, micro_batches: int
     ):
-        specs = {spec.name: spec for spec in model.specs(shape)}  # the whole fits together, before it is cut
+        self.specs = model.specs(shape)  # the whole fits together, before it is cut
         if bounds[-1][1] != len(model):
             raise UsageError(
                 f"the stages end with block {bounds[-1][1] - 1} of {len(model)} blocks", "let them hold all blocks"
@@ -57,9 +57,10 @@ class Stages:
         self.inference: Wired = wire(inference(sizes), wiring)
         home = {str(block): k for k, (a, b) in enumerate(bounds) for block in range(a, b)}
         ends = [(name, owner, home[name.split(".")[0]], home[owner.split(".")[0]]) for name, owner in model.tie.items()]
+        specs = {spec.name: spec for spec in self.specs}
         crossing = [end for end in ends if end[2] != end[3]]
         self.loans = [Loan(*end, LOAN + i, specs[end[0]]) for i, end in enumerate(crossing)]
-        self.normalises = any(spec.role == "statistic" for spec in specs.values())
+        self.normalises = any(spec.role == "statistic" for spec in self.specs)
 
     def part(self, stage: int) -> tuple[Sequential, Shape, dict[str, Shape]]:
         """(the blocks of a stage, the shape of a sample in front of them, what earlier stages have put by)."""

@@ -24,9 +24,11 @@ from ..core.context import Context, alone
 from ..core.errors import UsageError
 from ..core.partition import Partition
 from ..core.shape import Shape
+from ..core.spec import Role as SpecRole
 from ..core.spec import Spec, State
 from ..kernels.op import Like
 from ..kernels.pool import Pool
+from ..nn.arena import Arena, Layout
 from ..nn.loss import CrossEntropy, Loss
 from ..nn.replica import Replica
 from ..nn.sequential import Sequential
@@ -97,6 +99,10 @@ class Synchronous:
     def last(self) -> bool:
         """Whether outputs are here, and targets count."""
         return True
+
+    def _specs(self) -> list[Spec]:
+        """Of the whole model."""
+        return self.part.specs(self.replica.shape)
 
     def _stages(self, a: np.ndarray) -> np.ndarray:
         """The sum over the ranks that hold the other parts of the model."""
@@ -174,20 +180,25 @@ class Synchronous:
 
     def state(self) -> State:
         tensors: dict[str, tuple[Spec, Any]] = {}
-        for prefix, arena in self._arenas():
+        for prefix, _, arena in self._arenas():
             tensors |= {f"{prefix}/{spec.name}": (spec, arena[spec.name]) for spec in arena.layout.owned()}
         return State(tensors, {"step": self.step})
 
     def load_state(self, read: Read, meta: dict[str, Any]) -> None:
-        for prefix, arena in self._arenas():
-            for spec in arena.layout.owned():
-                arena[spec.name][...] = read(f"{prefix}/{spec.name}", spec)
+        """Every rank reads every tensor of the model in one order, because a read may be collective, and keeps what it holds."""
+        specs = self._specs()
+        for prefix, role, arena in self._arenas():
+            for spec in Layout(specs, role).owned():
+                found = read(f"{prefix}/{spec.name}", spec)
+                if spec.name in arena.layout.specs:
+                    arena[spec.name][...] = found
         self.step = int(meta["step"])
 
-    def _arenas(self) -> list[tuple[str, Any]]:
-        """(prefix, arena) of all that a checkpoint holds; weights and buffers share a prefix, their names differ."""
+    def _arenas(self) -> list[tuple[str, SpecRole, Arena]]:
+        """(prefix, role, arena) of all that a checkpoint holds; weights and buffers share a prefix, their names differ."""
         slots = [(f"optimizer/{slot}", arena) for slot, arena in self.slots.items()]
-        return [("model", self.replica.weights), ("model", self.replica.buffers), *slots]
+        weights: list[tuple[str, SpecRole, Arena]] = [(name, "weight", a) for name, a in [("model", self.replica.weights), *slots]]
+        return [*weights, ("model", "buffer", self.replica.buffers)]
 
     # ------------------------------------------------------------------------------------------------ a batch
 

@@ -1,7 +1,7 @@
 """Measured seconds of each block, where counted operations would mislead: a block that moves memory costs more than its flops.
 
-One training step is timed block by block on this machine, on zeros of the right shapes; the median of a few rounds, after
-one that compiles and warms up.
+One training step is timed block by block on this machine, on random numbers of the right shapes; the median of a few
+rounds, after one that compiles and warms up.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def seconds(
     integers: the input is int64 (tokens).
     """
     replica = Replica(model, shape, dtype).initialise(0, backend)
-    x = np.zeros((batch, *shape), np.int64 if integers else dtype)
+    rng = np.random.default_rng(0)
+    x = np.zeros((batch, *shape), np.int64) if integers else rng.standard_normal((batch, *shape)).astype(dtype)
     pool = Pool()
     rounds = [_round(model, replica, x, pool, backend) for _ in range(ROUNDS + 1)][1:]
     return [(median(r[i][0] for r in rounds), median(r[i][1] for r in rounds)) for i in range(len(model))]
@@ -44,7 +45,7 @@ def _round(model: Sequential, replica: Replica, x: Any, pool: Pool, backend: str
         x, kept = block.forward(replica.p.get(name, {}), x, ctx.at(name))
         spent.append([time.perf_counter() - began])
         saved.append(kept)
-    dy = np.zeros_like(x)
+    dy = np.random.default_rng(1).standard_normal(x.shape).astype(x.dtype)
     for i, (name, block) in reversed(list(enumerate(model.children()))):
         inner = ctx.at(name, input_gradient=i > 0)
         began = time.perf_counter()

@@ -45,12 +45,12 @@ def load(job: Job) -> str:
 
 
 def reader(state: State, arrays: Mapping[str, np.ndarray]) -> Read:
-    """Reads the slice that is asked for of the weights in `arrays`, and everything else from `state`."""
+    """Reads the slice that is asked for of the weights in `arrays`, and everything else from `state`, where this rank holds it."""
 
     def read(name: str, spec: Spec) -> np.ndarray:
         short = name.removeprefix(weights.PREFIX)
         if name == short or short not in arrays:
-            return state.tensors[name][1]
+            return state.tensors[name][1] if name in state.tensors else np.empty(spec.shape)  # another stage's
         return arrays[short][tuple(slice(o, o + n) for o, n in zip(spec.origin, spec.shape, strict=True))]
 
     return read

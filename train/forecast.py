@@ -9,6 +9,7 @@ of a schedule shows who waits for whom, not for how long.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -78,46 +79,47 @@ def forecast(
 ) -> Forecast:
     """Of this configuration on so many ranks, with the model cut at `bounds`."""
     integers, dtype = dataset.sample.dtype.kind == "i", np.dtype(config.train.dtype)
-    axes, m = mesh(config, ranks), config.train.micro_batches
     schedule = config.parallel.schedule if len(bounds) > 1 else "naive"  # replicas work through theirs one by one
-    plain = recomputing = Stages(model, dataset.shape, bounds, schedule, m)
+    plain = stages = Stages(model, dataset.shape, bounds, schedule, config.train.micro_batches)
     if config.parallel.recompute:
-        recomputing = Stages(recomputed(model, dataset.shape, dtype, integers), dataset.shape, bounds, schedule, m)
-    costs, whole = _costs(recomputing, dtype, integers), _costs(plain, dtype, integers)
-    step = Step(
-        recomputing,
+        again = recomputed(model, dataset.shape, dtype, integers)
+        stages = Stages(again, dataset.shape, bounds, schedule, config.train.micro_batches)
+    costs, whole = _costs(stages, dtype, integers), _costs(plain, dtype, integers)
+    step = _step(config, ranks, stages, costs, loss.even)
+    arenas = [_arenas(plain, k, 2 + len(rule.slots), dtype.itemsize) for k in range(len(bounds))]
+    passing = [_passing(plain, k, costs[k], whole[k], dtype.itemsize) for k in range(len(bounds))]
+    simulation = cache(lambda samples: _simulation(stages, costs, samples, dtype.itemsize))
+
+    def planned(rank: int) -> RankPlan:
+        parts, stage = step.parts(rank, config.train.batch), step.mesh.coordinate(rank)["pipeline"]
+        most = max(parts)
+        more = int(simulation(most).peak_bytes[stage]) + most * passing[stage] + step.scratch(rank)
+        return RankPlan(stage, sum(parts), arenas[stage], more, *step.sent(rank, config.train.batch))
+
+    return Forecast(costs, [planned(rank) for rank in range(step.ranks)], simulation(1))
+
+
+def _step(config: Config, ranks: int, stages: Stages, costs: list[list[Cost]], even: bool) -> Step:
+    return Step(
+        stages,
         costs,
-        Partition.of(config.parallel.shares, axes["data"]),
-        m,
-        dtype,
+        Partition.of(config.parallel.shares, mesh(config, ranks)["data"]),
+        config.train.micro_batches,
+        np.dtype(config.train.dtype),
         bucket_bytes(config),
         norm=config.parallel.norm,
         clip_norm=config.optim.clip_norm,
-        even=loss.even,
+        even=even,
         reduction=config.parallel.reduction,
     )
-    arenas = [_arenas(plain, k, 2 + len(rule.slots), dtype.itemsize) for k in range(len(bounds))]
-    passing = [_passing(plain, k, costs[k], whole[k], dtype.itemsize) for k in range(len(bounds))]
-    batch = config.train.batch
 
-    def simulation(samples: int) -> Simulation:
-        wired = recomputing.training
-        return simulate(
-            wired,
-            Costs(
-                {kind: [sum(getattr(c, kind) for c in one) for one in costs] for kind in ("forward", "backward")},
-                {edge: samples * prod(recomputing.shape(edge)) * dtype.itemsize for edge in wired.graph.edges},
-                [samples * sum(c.activations for c in one) for one in costs],
-                [samples * most for most in passing],
-            ),
-        )
 
-    def planned(rank: int) -> RankPlan:
-        parts, stage = step.parts(rank, batch), step.mesh.coordinate(rank)["pipeline"]
-        more = int(simulation(max(parts)).peak_bytes[stage]) + step.scratch(rank)
-        return RankPlan(stage, sum(parts), arenas[stage], more, *step.sent(rank, batch))
-
-    return Forecast(costs, [planned(rank) for rank in range(step.ranks)], simulation(1))
+def _simulation(stages: Stages, costs: list[list[Cost]], samples: int, itemsize: int) -> Simulation:
+    """One pipeline with micro-batches of so many samples; its seconds are operations of one sample."""
+    operations = {kind: [sum(getattr(c, kind) for c in one) for one in costs] for kind in ("forward", "backward")}
+    sizes = {edge: samples * prod(stages.shape(edge)) * itemsize for edge in stages.training.graph.edges}
+    kept = [samples * sum(cost.activations for cost in one) for one in costs]
+    return simulate(stages.training, Costs(operations, sizes, kept))
 
 
 def _costs(stages: Stages, dtype: np.dtype, integers: bool) -> list[list[Cost]]:

@@ -281,8 +281,10 @@ def test_state_of_a_pipeline_is_that_of_data_parallelism(tmp_path: Path) -> None
     def convert(source: str, target: str, stages: int) -> Any:
         def program(c: Communicator) -> None:
             trainer = skips(c, stages)
-            generation = history.open_generation(tmp_path / source)
-            trainer.load_state(generation.read, generation.meta)
+            with Store(tmp_path / source, c) as store:
+                generation = store.newest()  # whose reads are collective
+                assert generation is not None
+                trainer.load_state(generation.read, generation.meta)
             assert trainer.step == 3
             with Store(tmp_path / target, c) as store:
                 store.save(trainer.state())

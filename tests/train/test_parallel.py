@@ -182,3 +182,21 @@ def test_a_dry_run_shows_stages_schedule_and_memory(tiny: list[str], capsys: pyt
 def test_without_a_pipeline_there_is_no_cut_to_speak_of(tiny: list[str]) -> None:
     job = build(load("digits-cnn", tiny), Alone())
     assert str(job.forecast) == "" and not isinstance(job.strategy, Pipeline) and start._cut(job) == []
+
+
+def test_a_pipeline_resumes_and_its_weights_start_others(tiny: list[str], tmp_path: Path) -> None:
+    """A resume once waited for ever: stages hold unequal numbers of tensors, and a read is collective."""
+    folder = f"run.folder={tmp_path / 'run'}"
+    pipeline = ["parallel.mesh.pipeline=2", "parallel.cut=count", "train.micro_batches=2"]
+
+    def trained(ranks: int, *settings: str, resume: bool = False) -> Any:
+        config = load("digits-cnn", [*tiny, *pipeline, *settings, "parallel.deadline=30"])
+        return over_threads(lambda c: start.train(config, c, Silent(), resume), ranks)[0]
+
+    trained(2, folder, "train.epochs=1")
+    resumed = trained(4, folder, "train.epochs=2", resume=True)
+    assert resumed.test_loss == pytest.approx(trained(2, f"run.folder={tmp_path / 'once'}", "train.epochs=2").test_loss, rel=1e-4)
+    found = over_threads(lambda c: start.evaluate_checkpoint(str(tmp_path / "run"), pipeline[:1], c, Silent()), 2)
+    assert found[0].test_loss == pytest.approx(resumed.test_loss, rel=1e-6)
+    fine = trained(2, f"run.folder={tmp_path / 'fine'}", f"model.weights={tmp_path / 'run'}", 'model.fresh=["5.bias"]', "optim.lr=0.0")
+    assert fine.steps == 10
