@@ -82,7 +82,7 @@ def test_every_rule_of_the_table_is_tried() -> None:
 
 
 WRONG = [
-    (SGD, {"lr": -1}, r"SGD: lr -1 must be in \[0, inf\)"),
+    (SGD, {"lr": -1}, r"SGD: lr -1.0 must be in \[0, inf\)"),
     (SGD, {"lr": float("nan")}, "SGD: lr nan must be"),
     (SGD, {"momentum": -0.1}, "SGD: momentum -0.1 must be"),
     (SGD, {"nesterov": True}, r"nesterov needs momentum > 0 \(0.0\)"),
