@@ -48,5 +48,7 @@ class DataParallel(Synchronous):
             self.part.backward(self.replica.p, self.replica.g, saved, dz, ctx, after=flight.after if last else None)
 
     def _infer(self, x: Any, samples: np.ndarray, use: Use) -> None:
-        if len(samples):
-            use(slice(None), self.part.forward(self.replica.p, x, self._context(samples, training=False))[0])
+        for part in self._cut(samples):
+            if part.start < part.stop:
+                ctx = self._context(samples[part], training=False)
+                use(part, self.part.forward(self.replica.p, x[part], ctx)[0])
