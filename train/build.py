@@ -68,7 +68,7 @@ def build(config: Config, comm: Communicator) -> Job:
     goal = loss(config.loss, dataset)
     check(goal, config, shape, dataset.target)
     metrics = Metrics(config.train.metrics, config.checkpoint.best, shape, target, comm, config.loss.ignore)
-    where = stages(config, comm, model, dataset, mesh(config, comm.size))
+    where = stages(config, comm, model, dataset, rule, mesh(config, comm.size))
     trainer = strategy(config, comm, model, dataset, rule, goal, prefetch, where)
     planned = forecast(config, comm.size, model, dataset, rule, goal, where)
     return Job(config, comm, threads, dataset, sampler, model, prefetch, trainer, metrics, planned)

@@ -115,6 +115,7 @@ class Parallel:
     schedule: the order in which a pipeline's stages work (plan.schedule has the tables); train.micro_batches is its m.
     cut: what a stage's share of the model is measured by: counted operations, blocks, parameters, or a timed step.
     norm: layers that normalise over a batch see a micro-batch of all replicas together ("batch"), or each its "share".
+    memory_mb: what arenas and activations of a rank may take, MiB, 0 = anything: cuts respect it, and what cannot fit is refused.
     recompute: large blocks keep their input only and run forward again in backward: less memory, more time, the same bits.
     shares: proportions of the batch, one per replica; none means equal.   bucket_mb: gradients sent together, MiB.
     reduction: "fixed" adds in rank order (same bits every time), "mpi" as MPI likes.
@@ -125,6 +126,7 @@ class Parallel:
     schedule: Literal["1f1b", "gpipe", "naive"] = "1f1b"
     cut: Literal["flops", "count", "parameters", "time"] = "flops"
     norm: Literal["batch", "share"] = "batch"
+    memory_mb: float = at_least(0, 0.0)
     recompute: bool = False
     shares: tuple[float, ...] = ()
     bucket_mb: float = at_least(0.001, 1.0)

@@ -48,7 +48,7 @@ def plan(config: Config, ranks: int) -> Plan:
     goal = loss(config.loss, dataset)
     check(goal, config, model.out_shape(dataset.shape), dataset.target)
     rule = optimizer(config.optim, config.train.epochs * len(sampler))
-    bounds = stages(config, Alone(), model, dataset, mesh(config, ranks))
+    bounds = stages(config, Alone(), model, dataset, rule, mesh(config, ranks))
     blocks = measure(model, dataset.shape, config.train.dtype, integers=dataset.sample.dtype.kind == "i")
     found = forecast(config, ranks, model, dataset, rule, goal, bounds)
     return Plan(blocks, found, len(sampler))

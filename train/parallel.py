@@ -25,8 +25,9 @@ from ..nn.loss import Loss
 from ..nn.recompute import recomputed
 from ..nn.sequential import Sequential
 from ..optim import Optimizer
-from ..plan.cut import Bounds, cut
+from ..plan.cut import Bounds, Memory, cut
 from ..plan.mesh import Mesh
+from ..plan.schedule import PipelineShape, peak_live, table
 from .config import Config
 from .data import Dataset
 
@@ -79,8 +80,13 @@ def mesh(config: Config, ranks: int) -> dict[str, int]:
     return axes
 
 
-def stages(config: Config, comm: Communicator, model: Sequential, dataset: Dataset, axes: dict[str, int]) -> Bounds:
-    """Where the model is cut, the same on all ranks; a collective call.   axes: of the mesh."""
+def stages(
+    config: Config, comm: Communicator, model: Sequential, dataset: Dataset, rule: Optimizer, axes: dict[str, int]
+) -> Bounds:
+    """Where the model is cut, the same on all ranks; a collective call.   axes: of the mesh.
+
+    UsageError where no cut leaves every stage within parallel.memory_mb.
+    """
     by, integers, count = config.parallel.cut, dataset.sample.dtype.kind == "i", axes["pipeline"]
     weights = [1.0] * len(model)
     if by == "time" and count > 1:
@@ -92,7 +98,26 @@ def stages(config: Config, comm: Communicator, model: Sequential, dataset: Datas
     elif by != "count":
         costs = measure(model, dataset.shape, config.train.dtype, integers)
         weights = [float(c.parameters if by == "parameters" else c.forward + c.backward) for c in costs]
-    return cut(weights, count).bounds
+    memory = _memory(config, model, dataset, rule, axes) if config.parallel.memory_mb else None
+    return cut(weights, count, memory).bounds
+
+
+def _memory(config: Config, model: Sequential, dataset: Dataset, rule: Optimizer, axes: dict[str, int]) -> Memory:
+    """What blocks need and stages have: arenas, and activations of the largest micro-batch, so many as are in flight."""
+    integers, dtype, count = dataset.sample.dtype.kind == "i", config.train.dtype, axes["pipeline"]
+    kept = recomputed(model, dataset.shape, dtype, integers) if config.parallel.recompute else model
+    costs = measure(kept, dataset.shape, dtype, integers)
+    share = max(Partition.of(config.parallel.shares, axes["data"]).counts(config.train.batch))
+    samples = -(-share // config.train.micro_batches)
+    schedule = config.parallel.schedule if count > 1 else "naive"
+    rows = table(schedule, PipelineShape(count, config.train.micro_batches))
+    copies = np.dtype(dtype).itemsize * (2 + len(rule.slots))  # weights, gradients, the optimizer's state
+    return Memory(
+        [float(copies * cost.parameters) for cost in costs],
+        [float(samples * cost.activations) for cost in costs],
+        [peak_live(row) for row in rows],
+        [config.parallel.memory_mb * 2**20] * count,
+    )
 
 
 def bucket_bytes(config: Config) -> int:

@@ -85,6 +85,18 @@ def test_a_cut_by_time_is_the_same_on_all_ranks(tiny: list[str]) -> None:
     assert first == second and (first[0][0], first[1][1]) == (0, 6)
 
 
+def test_a_cut_stays_within_the_memory_of_a_rank_or_is_refused(tiny: list[str]) -> None:
+    """resnet20, three stages: evenly cut, the first keeps the activations of three micro-batches, and has room for fewer blocks."""
+    settings = [*tiny, "model.name=resnet20", "parallel.mesh.pipeline=3", "train.micro_batches=4", "train.batch=32"]
+    free, tight = (plan(load("digits-cnn", [*settings, f"parallel.memory_mb={mb}"]), 3) for mb in (0, 2.4))
+    assert [len(stage) for stage in tight.forecast.stages] != [len(stage) for stage in free.forecast.stages]
+    with pytest.raises(UsageError, match=r"no cut of 13 blocks into 3 stages fits into memory.* and has 524,288") as caught:
+        plan(load("digits-cnn", [*settings, "parallel.memory_mb=0.5"]), 3)
+    assert "recomputation" in caught.value.cure
+    with pytest.raises(UsageError, match="1 stages fits into memory"):
+        plan(load("digits-cnn", [*tiny, "model.name=resnet20", "parallel.memory_mb=1"]), 2)
+
+
 # ---------------------------------------------------------------------------------------------------- forecasts
 
 
