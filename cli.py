@@ -109,6 +109,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the run folder's newest checkpoint.")] = False,
     print_config: Annotated[bool, typer.Option("--print-config", help="Show the configuration as TOML.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show blocks, shares, memory and messages.")] = False,
+    picture: Annotated[Path | None, typer.Option("--picture", metavar="FILE", help="With --dry-run: the schedule, .svg or .png.")] = None,
     progress: Progress = None,
     as_json: Json = False,
     traceback: Traceback = False,
@@ -123,7 +124,10 @@ def train(
             from .train import dry_run as dry
 
             if comm.rank == 0:
-                dry.show(config, dry.plan(config, comm.size))
+                plan = dry.plan(config, comm.size)
+                dry.show(config, plan)
+                if picture:
+                    dry.picture(plan, picture)
             return
         from .train import start
 

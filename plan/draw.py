@@ -43,7 +43,7 @@ def _names(timeline: Timeline) -> list[str]:
 
 
 def facts(timeline: Timeline) -> str:
-    return f"{timeline.makespan:.4g} s, bubble {timeline.bubble:.1%}"
+    return f"{timeline.makespan:.4g} {timeline.unit}, bubble {timeline.bubble:.1%}"
 
 
 def _row(timeline: Timeline, rank: int, columns: int, markup: bool) -> str:
@@ -64,18 +64,19 @@ def svg(timeline: Timeline, width: int = 960) -> str:
     """The text of an SVG file: a row a rank, a box an action, its name inside where there is room and on hovering."""
     scale = (width - LABEL) / timeline.makespan if timeline.makespan else 0.0
     height = ROW * (timeline.ranks + 1)
-    boxes = [_box(span, timeline.start, scale) for span in timeline.spans]
+    boxes = [_box(span, timeline, scale) for span in timeline.spans]
     names = [f'<text x="4" y="{ROW * rank + 16}">rank {rank}</text>' for rank in range(timeline.ranks)]
     last = f'<text x="{LABEL}" y="{ROW * timeline.ranks + 16}">{escape(facts(timeline))}</text>'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="11">'
     return "\n".join([head, *names, *boxes, last, "</svg>\n"])
 
 
-def _box(span: Span, start: float, scale: float) -> str:
+def _box(span: Span, timeline: Timeline, scale: float) -> str:
+    start = timeline.start
     x, w = LABEL + (span.start - start) * scale, (span.stop - span.start) * scale
     name, colour = escape(str(span.action)), COLOURS[KINDS[span.action.kind].direction]
     label = f'<text x="{x + 3:.2f}" y="{ROW * span.rank + 16}">{name}</text>' if w > 8 * len(name) else ""
-    title = f"<title>{name}, {span.start - start:.4g} to {span.stop - start:.4g} s</title>"
+    title = f"<title>{name}, {span.start - start:.4g} to {span.stop - start:.4g} {timeline.unit}</title>"
     box = f'<rect x="{x:.2f}" y="{ROW * span.rank + 2}" width="{w:.2f}" height="{ROW - 4}" fill="{colour}" stroke="white"/>'
     return f"<g>{title}{box}{label}</g>"
 
@@ -89,7 +90,7 @@ def png(timeline: Timeline, path: Path) -> None:
             "a PNG needs matplotlib, which is not installed", "install shoal[bench], or write an SVG"
         ) from missing
     figure = Figure(figsize=(10, 0.4 * timeline.ranks + 0.8), layout="constrained")
-    axes = figure.add_subplot(xlabel="seconds", title=facts(timeline))
+    axes = figure.add_subplot(xlabel=timeline.unit, title=facts(timeline))
     for span in timeline.spans:
         start = span.start - timeline.start
         axes.barh(span.rank, span.stop - span.start, left=start, color=_colour(span.action), edgecolor="white")

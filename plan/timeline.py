@@ -22,10 +22,14 @@ class Span:
 
 @dataclass(frozen=True)
 class Timeline:
-    """The spans of `ranks` ranks, in the order of time on each; time begins with the first span."""
+    """The spans of `ranks` ranks, in the order of time on each; time begins with the first span.
+
+    unit: of its times: seconds, or what a simulation counted instead.
+    """
 
     ranks: int
     spans: Sequence[Span]
+    unit: str = "s"
 
     @property
     def start(self) -> float:

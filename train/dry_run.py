@@ -5,11 +5,13 @@ One process looks at a job of any number of ranks: nothing is asked of them, and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
+from pathlib import Path
 from typing import Any
 
 from ..core.cost import Cost
+from ..core.errors import UsageError
 from ..mpi.alone import Alone
 from ..nn.cost import measure
 from ..plan import draw
@@ -72,6 +74,17 @@ def show(config: Config, what: Plan) -> None:
         timeline = what.forecast.simulation.timeline
         picture = "\n".join(draw.rows(timeline, WIDTH)).replace("rank", "stage")
         console().print(f"{config.parallel.schedule}, by counted operations\n{picture}\n{what.forecast}", markup=False)
+
+
+def picture(what: Plan, path: Path) -> None:
+    """The schedule as a file; UsageError for a name that does not say .svg or .png."""
+    timeline = replace(what.forecast.simulation.timeline, unit="operations of a sample")
+    if path.suffix == ".png":
+        draw.png(timeline, path)
+    elif path.suffix == ".svg":
+        path.write_text(draw.svg(timeline), encoding="utf-8")
+    else:
+        raise UsageError(f"--picture {path} is neither a .svg nor a .png", "give it one of these endings")
 
 
 def _stages(config: Config, found: Forecast) -> Any:

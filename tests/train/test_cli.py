@@ -145,6 +145,15 @@ def test_dry_run_touches_nothing(shoal: Shoal, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_dry_run_draws_its_schedule(shoal: Shoal, tmp_path: Path) -> None:
+    pipeline = ("train", "digits-cnn", "--dry-run", "parallel.mesh.pipeline=2", "train.micro_batches=4", "--picture")
+    assert shoal(*pipeline, "schedule.svg").returncode == 0
+    drawn = (tmp_path / "schedule.svg").read_text()
+    assert drawn.startswith("<svg") and "B3" in drawn and "operations of a sample" in drawn
+    wrong = shoal(*pipeline, "schedule.jpg")
+    assert wrong.returncode == 2 and "neither a .svg nor a .png" in wrong.stderr
+
+
 def test_version_and_help(shoal: Shoal) -> None:
     assert re.fullmatch(r"shoal \d+\.\d+\.\d+\n", shoal("--version").stdout)
     for word in ("train", "eval", "doctor"):
