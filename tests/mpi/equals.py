@@ -58,12 +58,15 @@ from shoal.plan import cut
 
 
 def skips() -> Sequential:
-    """All that makes a cut of a list difficult: a long skip, tied weights, running statistics, dropout."""
+    """All that makes a cut of a list difficult: a long skip, tied weights, running statistics, dropout.
+
+    No bias in front of batch norm: its gradient is zero but for rounding, which Adagrad divides by its own size.
+    """
     return Sequential(
-        Conv2d(4, 3, padding="same"),
+        Conv2d(4, 3, padding="same", bias=False),
         BatchNorm(activation="relu"),
         Stash("a"),
-        Conv2d(4, 3, padding="same"),
+        Conv2d(4, 3, padding="same", bias=False),
         BatchNorm(activation="relu"),
         Dropout(0.1),
         Pop("a", 4),
