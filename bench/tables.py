@@ -61,7 +61,7 @@ def targets():
 
 TABLES = {
     "bench/README.md": {"fractions": fractions, "pipelines": pipelines, "accuracy": accuracy},
-    "README.md": {"targets": targets, "accuracy": accuracy},
+    "README.md": {"targets": targets, "pipelines": pipelines, "accuracy": accuracy},
 }
 
 
