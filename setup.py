@@ -7,7 +7,7 @@ pyproject.toml; only what a root mapping needs stands here.
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
-ROOMS = ["core", "kernels", "nn", "optim", "plan", "mpi", "checkpoint", "train"]
+ROOMS = ["core", "kernels", "nn", "optim", "plan", "mpi", "checkpoint", "train", "jobs", "cli"]
 
 
 class BuildWithoutSetup(build_py):

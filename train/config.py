@@ -137,13 +137,20 @@ class Parallel:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """every_epochs, every_steps: when to save, 0 = not by this count; the end is always saved.   keep: generations.
+    """every_epochs, every_steps, every_seconds: when to save, 0 = not by this count; the end is always saved.
 
+    auto: also after the time that loses least (Daly), from the measured cost of a save and the time between failures.
+    mtbf_hours: the mean time between failures of one machine; what the run itself has seen of failures counts more and more.
+    background: a thread writes while training goes on, from a copy: less waiting, more memory.   keep: generations.
     best: the figure by which the best epoch is kept beside them, of the test split; "" keeps none.
     """
 
     every_epochs: int = at_least(0, 1)
     every_steps: int = at_least(0, 0)
+    every_seconds: float = at_least(0, 0.0)
+    auto: bool = False
+    mtbf_hours: float = at_least(0.001, 8760.0)
+    background: bool = False
     keep: int = at_least(1, 3)
     best: Literal["", "loss", "accuracy", "top5", "f1", "auc", "perplexity"] = ""
 

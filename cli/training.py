@@ -1,0 +1,103 @@
+"""The commands that run a network: train, eval, infer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..train.config import load
+from ..train.progress import screen
+from ..train.tables import write
+from .app import PRESET, Best, Json, Overrides, Progress, Traceback, app, ranks, reported
+
+
+@app.command()
+@reported
+def train(
+    preset: Annotated[str, typer.Argument(metavar="PRESET_OR_FILE", help=PRESET)],
+    overrides: Overrides = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the run folder's newest checkpoint.")] = False,
+    print_config: Annotated[bool, typer.Option("--print-config", help="Show the configuration as TOML.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show blocks, shares, memory and messages.")] = False,
+    picture: Annotated[Path | None, typer.Option("--picture", metavar="FILE", help="With --dry-run: the schedule, .svg or .png.")] = None,
+    progress: Progress = None,
+    as_json: Json = False,
+    traceback: Traceback = False,
+) -> None:
+    """Train a network: shoal train digits-cnn optim.lr=0.02 train.epochs=5"""
+    config = load(preset, overrides or [])
+    if print_config:
+        print(write(config), end="")
+        return
+    with ranks("train" + " --resume" * resume + " --dry-run" * dry_run, config) as comm:
+        if dry_run:
+            from ..train import dry_run as dry
+
+            if comm.rank == 0:
+                plan = dry.plan(config, comm.size)
+                dry.show(config, plan)
+                if picture:
+                    dry.picture(plan, picture)
+            return
+        from ..train import start
+
+        result = start.train(config, comm, screen(progress, comm.rank), resume)
+        _show(result, as_json, comm.rank)
+
+
+@app.command("eval")
+@reported
+def evaluate(
+    checkpoint: Annotated[str, typer.Argument(help="A run folder, or one generation in it.")],
+    overrides: Overrides = None,
+    best: Best = False,
+    progress: Progress = None,
+    as_json: Json = False,
+    traceback: Traceback = False,
+) -> None:
+    """Loss and metrics of a checkpoint on the test samples: shoal eval runs/digits-cnn train.metrics=f1,confusion"""
+    with ranks("eval" + " --best" * best) as comm:
+        from ..train import start
+
+        result = start.evaluate_checkpoint(checkpoint, overrides or [], comm, screen(progress, comm.rank), best)
+        _show(result, as_json, comm.rank)
+
+
+@app.command()
+@reported
+def infer(
+    checkpoint: Annotated[str, typer.Argument(help="A run folder, or one generation in it.")],
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="A picture, a folder of them, or an array x in .npz, .h5.")
+    ],
+    overrides: Overrides = None,
+    output: Annotated[str, typer.Option(metavar="FILE", help="FILE.csv or FILE.npz; CSV on stdout if left out.")] = "",
+    top: Annotated[int, typer.Option(metavar="K", help="Only the K most probable classes, with their names.")] = 0,
+    resize: Annotated[bool, typer.Option("--resize", help="Resize pictures, and convert them to grey or RGB.")] = False,
+    best: Best = False,
+    progress: Progress = None,
+    traceback: Traceback = False,
+) -> None:
+    """Predict new samples with a checkpoint: shoal infer runs/digits-cnn scans/ --output scans.csv --top 3
+
+    Samples are normalised as in training. What their values mean follows from their dtype:
+    unsigned integers are pixels as the training set stores them,
+    pictures are 0 to 255, whatever the training set has,
+    real values are 0 to 1 where training was on pixels, else as they were there.
+    Predictions come in the order of the input: sorted paths, or the rows of x.
+    """
+    with ranks("infer") as comm:
+        from ..train import infer as inference
+
+        inference.infer(
+            checkpoint, source, output, top, overrides or [], comm, screen(progress, comm.rank), best=best, resize=resize
+        )
+
+
+def _show(result: Any, as_json: bool, rank: int) -> None:
+    from ..train.summary import show, show_json
+
+    if rank == 0:
+        show_json(result) if as_json else show(result)

@@ -1,0 +1,60 @@
+"""The commands that look and change nothing: doctor, models, export."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..core.errors import PlatformError
+from .app import Best, Json, Traceback, app, ranks, reported
+
+
+@app.command()
+@reported
+def doctor(as_json: Json = False) -> None:
+    """Look whether this machine is ready; alone or under mpirun."""
+    from ..train import doctor as practice
+
+    with ranks("doctor") as comm:
+        checks = practice.examine(comm)
+        if comm.rank == 0:
+            practice.show_json(checks) if as_json else practice.show(checks)
+    if not all(check.ok for check in checks):
+        sys.exit(PlatformError.code)
+
+
+@app.command()
+@reported
+def export(
+    checkpoint: Annotated[str, typer.Argument(help="A run folder, or one generation in it.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="FILE.safetensors or FILE.npz.")],
+    torch: Annotated[bool, typer.Option("--torch", help="As PyTorch's state_dict names and lays them out.")] = False,
+    best: Best = False,
+    traceback: Traceback = False,
+) -> None:
+    """Write the weights of a checkpoint into a file that other programs read."""
+    from ..train import export as exporting
+
+    print(exporting.export(Path(checkpoint), Path(file), torch, best))
+
+
+@app.command()
+@reported
+def models(
+    name: Annotated[str | None, typer.Argument(help="A model; without one, all are listed.")] = None,
+    options: Annotated[list[str] | None, typer.Argument(metavar="[OPTION=VALUE]...", help="Its options.")] = None,
+    shape: Annotated[str, typer.Option(help="Of one sample, such as 32,32,3; otherwise what it was made for.")] = "",
+    classes: Annotated[int, typer.Option(min=0, help="Otherwise what it was made for.")] = 0,
+    as_json: Json = False,
+    traceback: Traceback = False,
+) -> None:
+    """List the models, or show the blocks of one: shapes, parameters, flops, memory."""
+    from ..train import catalogue
+
+    if name is None:
+        catalogue.show_all(as_json)
+    else:
+        catalogue.show_one(name, shape, classes, options or [], as_json)
