@@ -21,7 +21,9 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the run folder's newest checkpoint.")] = False,
     print_config: Annotated[bool, typer.Option("--print-config", help="Show the configuration as TOML.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show blocks, shares, memory and messages.")] = False,
-    picture: Annotated[Path | None, typer.Option("--picture", metavar="FILE", help="With --dry-run: the schedule, .svg or .png.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", metavar="FILE", help="With --dry-run: the schedule, .svg or .png.")
+    ] = None,
     progress: Progress = None,
     as_json: Json = False,
     traceback: Traceback = False,
@@ -92,7 +94,15 @@ def infer(
         from ..train import infer as inference
 
         inference.infer(
-            checkpoint, source, output, top, overrides or [], comm, screen(progress, comm.rank), best=best, resize=resize
+            checkpoint,
+            source,
+            output,
+            top,
+            overrides or [],
+            comm,
+            screen(progress, comm.rank),
+            best=best,
+            resize=resize,
         )
 
 
