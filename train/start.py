@@ -7,7 +7,6 @@ counts from the first step, because until then one rank compiles for all.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,7 +49,7 @@ def train(config: Config, comm: Communicator, screen: Silent, resume: bool = Fal
     folder = run.prepare(config, resume)
     with run.swept(folder), compiling(config, screen):
         job = build(config, comm)
-        hosts = comm.allgather_obj({"host": socket.gethostname(), "threads": job.threads}, "host map")
+        hosts = comm.allgather_obj(run.place(job.threads), "host map")
         if comm.rank == 0:
             headline = _headline(job, len(hosts), len({host["host"] for host in hosts}))
             for line in [headline, *_cut(job), *job.strategy.remarks(job.sampler.batch)]:
@@ -105,7 +104,11 @@ def open_checkpoint(
     generation = SharedGeneration.open(comm, lambda: history.open_generation(Path(path), choose=choose))
     assert generation is not None
     saved = generation.meta["config"]
-    saved["parallel"] |= {"shares": [], "threads": 0, "mesh": {}}  # of the machines that trained, and no result depends on them
+    saved["parallel"] |= {
+        "shares": [],
+        "threads": 0,
+        "mesh": {},
+    }  # of the machines that trained, and no result depends on them
     return generation, changed(saved, overrides)
 
 
