@@ -7,6 +7,7 @@ counts from the first step, because until then one rank compiles for all.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import numpy as np
 from ..checkpoint import history
 from ..checkpoint.shared import SharedGeneration
 from ..checkpoint.store import Store
+from ..mpi import slurm
 from ..mpi.communicator import Communicator
 from ..nn.arena import Layout
 from . import finetune, limit, run
@@ -52,7 +54,8 @@ def train(config: Config, comm: Communicator, screen: Silent, resume: bool = Fal
         hosts = comm.allgather_obj(run.place(job.threads), "host map")
         if comm.rank == 0:
             headline = _headline(job, len(hosts), len({host["host"] for host in hosts}))
-            for line in [headline, *_cut(job), *job.strategy.remarks(job.sampler.batch)]:
+            remarks = [*job.strategy.remarks(job.sampler.batch), *slurm.remarks(os.environ, comm.size)]
+            for line in [headline, *_cut(job), *remarks]:
                 screen.say(line)
         store = Store(folder, comm, keep=config.checkpoint.keep, reject=lambda path, problem: screen.say(problem))
         loop = Loop(job, store, screen, began)
