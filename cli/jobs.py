@@ -19,14 +19,16 @@ def submit(
     nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
     ranks_per_node: Annotated[int, typer.Option(min=1, help="Ranks on each machine.")] = 2,
     cpus_per_rank: Annotated[int, typer.Option(min=1, help="CPUs of each rank: its kernels use so many threads.")] = 1,
-    time: Annotated[str, typer.Option(metavar="[D-]HH:MM:SS", help="Of one job; the run goes on in the next.")] = "01:00:00",
+    time: Annotated[
+        str, typer.Option(metavar="[D-]HH:MM:SS", help="Of a job; the run goes on in the next.")
+    ] = "01:00:00",
     partition: Annotated[str, typer.Option(metavar="NAME", help="Otherwise the cluster's default.")] = "",
     account: Annotated[str, typer.Option(metavar="NAME", help="Otherwise your default.")] = "",
     mem: Annotated[
         int | None, typer.Option(min=0, metavar="MIB", help="Of each node; otherwise by the forecast. 0 asks for none.")
     ] = None,
     launcher: Annotated[
-        str, typer.Option(help='mpirun or srun, with options if need be: "srun --mpi=pmix". Otherwise the job finds out.')
+        str, typer.Option(help='mpirun or srun, or one with options: "srun --mpi=pmix". Otherwise the job finds out.')
     ] = "",
     env: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Shell lines for the job, such as module load.")
@@ -42,8 +44,9 @@ def submit(
     continues until training is done. Everything of it is explained in the script, and in docs/slurm.md.
     """
     from ..jobs import submit as jobs
+    from ..jobs.script import Allocation
 
-    asked = jobs.Allocation(nodes, ranks_per_node, cpus_per_rank, time, partition, account, launcher, mem, env)
+    asked = Allocation(nodes, ranks_per_node, cpus_per_rank, time, partition, account, launcher, mem, env)
     script, remarks = jobs.prepare(preset, overrides or [], asked)
     for remark in remarks:
         print(remark, file=sys.stderr)

@@ -1,26 +1,19 @@
-"""`shoal submit`: the Slurm script of a configuration, and what can be known of it before a queue is waited for.
-
-There is one script, `train.sbatch` beside this file: it runs as it is, with the demo's values. A configuration's script is
-that text with other values in those lines and with `env.sh` in the place where it is read, so that a job carries all it
-needs. Hence no template language, nothing that only exists in generated scripts, and what a person reads, copies and edits
-is what the tests run. The repository's `slurm/` is a guest and not in the wheel: it holds copies of the two for people who
-copy scripts, and a test holds that they are equal.
+"""`shoal submit`: what can be known of a job before a queue is waited for, and sbatch.
 
 A job that waits for hours and then says "mesh has 4 places for 6 ranks" has wasted them. So the configuration is read, the
 data opened, the model built and cut, and a run that would be continued is compared, here and now (train/dry_run.py); what
-only the nodes know (their cores, their memory, their MPI) is left to Slurm and to the first seconds of the job.
+only the nodes know (their cores, their memory, their MPI) is left to Slurm and to the first seconds of the job. What is
+wrong about the ranks names the flags of this command that change them.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from importlib import resources
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 
@@ -32,50 +25,11 @@ from ..train.config import Config, load
 from ..train.data import open_dataset
 from ..train.parallel import mesh
 from ..train.summary import size
+from .script import Allocation, script
 
 BASE = 512  # MiB of a rank before it holds an array: the interpreter, Numba and MPI; 330 to 380 were measured
 MARGIN = 3  # times the forecast, which counts no pools and no batches read ahead: 2.1 to 3.3 were measured
-NOTICE = 120 + 60  # seconds before the limit when SIGUSR1 comes: --signal in train.sbatch, and as much sooner as Slurm may
-
-
-@dataclass(frozen=True)
-class Allocation:
-    """What is asked of Slurm.   time: [D-]HH:MM:SS.   mem: MiB of each node, 0 = not asked for, None = by the forecast.
-
-    launcher: mpirun or srun, with or without options of its own; "" lets the job find out.
-    env: a file of the cluster's own lines, such as `module load`; they come before env.sh.
-    """
-
-    nodes: int
-    ranks_per_node: int
-    cpus_per_rank: int
-    time: str
-    partition: str = ""
-    account: str = ""
-    launcher: str = ""
-    mem: int | None = None
-    env: Path | None = None
-
-    @property
-    def ranks(self) -> int:
-        return self.nodes * self.ranks_per_node
-
-    def check(self) -> None:
-        """UsageError for what no Slurm would take, or what would end before it began."""
-        for flag, value in (("--partition", self.partition), ("--account", self.account)):
-            if value and not re.fullmatch(r"[^\s#'\"\\]+", value):
-                raise UsageError(f"{flag} {value!r} is not a name", f"give {flag} one word without quotes")
-        if self.launcher and self.launcher.split()[0] not in ("mpirun", "srun"):
-            cure = 'give --launcher mpirun, srun, or one with its options, as "srun --mpi=pmix"'
-            raise UsageError(f"--launcher {self.launcher} starts with neither mpirun nor srun", cure)
-        if (limit := seconds(self.time)) <= NOTICE:
-            problem = f"--time {self.time} is {limit} s, and the signal to save may come {NOTICE} s before its end: at once"
-            raise UsageError(problem, "give --time at least 00:04:00")
-        if self.env and not self.env.is_file():
-            raise UsageError(f"--env {self.env} is not a file", "give a file of shell lines such as module load, or leave it out")
-        if not self.env and not shutil.which("shoal"):
-            cure = "activate its environment in this shell, which sbatch hands on, or give --env FILE with the lines that do"
-            raise PlatformError("there is no shoal on PATH, so there would be none in the job", cure)
+NOTICE = 120 + 60  # seconds before the limit: --signal in train.sbatch, and how much sooner than that Slurm may send it
 
 
 def seconds(time: str) -> int:
@@ -89,36 +43,13 @@ def seconds(time: str) -> int:
 
 def prepare(name: str, overrides: Sequence[str], asked: Allocation) -> tuple[str, list[str]]:
     """The script of a configuration, and remarks for its author; the errors of a job that could not run."""
-    asked.check()
+    _possible(asked)
     config = load(name, list(overrides))
     _writable(Path(config.run.folder))
     plan = _plan(config, asked)
     mem, memory = _memory(config, plan, asked)
     text = script([name, *overrides], Path(config.run.folder).name, replace(asked, mem=mem))
     return text, [f"{asked.ranks} ranks on {asked.nodes} nodes; {memory}", _step(config, plan)]
-
-
-def script(words: Sequence[str], name: str, asked: Allocation) -> str:
-    """train.sbatch with these values.   words: after `shoal train`.   name: of the job."""
-    values = {
-        "job-name": re.sub(r"[^\w.-]+", "-", name),
-        "nodes": asked.nodes,
-        "ntasks-per-node": asked.ranks_per_node,
-        "cpus-per-task": asked.cpus_per_rank,
-        "time": asked.time,
-        "mem": f"{asked.mem}M" if asked.mem else "",
-        "partition": asked.partition,
-        "account": asked.account,
-    }
-    text = ours("train.sbatch")
-    for option, value in values.items():
-        if value:
-            text = _line(rf"#+SBATCH --{option}=\S*", f"#SBATCH --{option}={value}", text)
-    if asked.launcher:
-        text = _line(r"SHOAL_LAUNCHER=\S*", f"SHOAL_LAUNCHER={shlex.quote(asked.launcher)}", text)
-    own = [asked.env.read_text(encoding="utf-8")] if asked.env else []
-    text = _line(r'\. "\$\{SHOAL_SLURM.*', "\n".join(["", *own, ours("env.sh")]).rstrip(), text)
-    return _line(r"\[ \$# -gt 0 \] .*", f"[ $# -gt 0 ] || set -- {shlex.join(words)}", text)
 
 
 def submit(text: str, file: Path | None = None) -> str:
@@ -135,17 +66,22 @@ def submit(text: str, file: Path | None = None) -> str:
     return done.stdout.strip().split(";")[0]  # the name of the cluster may follow
 
 
-def ours(file: str) -> str:
-    """A script of this package as text."""
-    return resources.files(__package__).joinpath(file).read_text(encoding="utf-8")
-
-
-def _line(start: str, line: str, text: str) -> str:
-    """The text with the one line that starts so changed; its comment stays in its column.   start: a regular expression."""
-    pattern = re.compile(rf"^({start} *)(.*)$", re.MULTILINE)
-    changed, count = pattern.subn(lambda found: f"{line} ".ljust(len(found[1])) + found[2] if found[2] else line, text)
-    assert count == 1, f"{count} lines start with {start}"
-    return changed
+def _possible(asked: Allocation) -> None:
+    """UsageError for what no Slurm would take, or what would end before it began."""
+    for flag, value in (("--partition", asked.partition), ("--account", asked.account)):
+        if value and not re.fullmatch(r"[^\s#'\"\\]+", value):
+            raise UsageError(f"{flag} {value!r} is not a name", f"give {flag} one word without quotes")
+    if asked.launcher and asked.launcher.split()[:1] not in (["mpirun"], ["srun"]):
+        cure = 'give --launcher mpirun, srun, or one with its options, as "srun --mpi=pmix"'
+        raise UsageError(f"--launcher {asked.launcher} starts with neither mpirun nor srun", cure)
+    if (limit := seconds(asked.time)) <= NOTICE:
+        problem = f"--time {asked.time} is {limit} s, and the signal to save comes up to {NOTICE} s before its end"
+        raise UsageError(problem, "give --time at least 00:04:00")
+    if asked.env and not asked.env.is_file():
+        raise UsageError(f"--env {asked.env} is not a file", "give a file of shell lines, or leave it out")
+    if not asked.env and not shutil.which("shoal"):
+        cure = "activate its environment in this shell, which sbatch hands on, or give --env FILE that does it"
+        raise PlatformError("there is no shoal on PATH, so there would be none in the job", cure)
 
 
 def _writable(folder: Path) -> None:
@@ -160,7 +96,7 @@ def _plan(config: Config, asked: Allocation) -> dry_run.Plan:
     """The dry run; its errors of ranks name the flags that change them."""
     threads = config.parallel.threads
     if threads > asked.cpus_per_rank:
-        problem = f"parallel.threads = {threads} on --cpus-per-rank {asked.cpus_per_rank}: threads would wait for each other"
+        problem = f"parallel.threads = {threads} on --cpus-per-rank {asked.cpus_per_rank}: more than it has"
         raise UsageError(problem, f"give --cpus-per-rank {threads}, or leave out parallel.threads")
     try:
         replicas = mesh(config, asked.ranks)["data"]
@@ -171,8 +107,9 @@ def _plan(config: Config, asked: Allocation) -> dry_run.Plan:
     if not config.parallel.shares and config.train.batch < replicas:
         problem = f"train.batch = {config.train.batch} for {replicas} replicas: some would have no sample"
         raise UsageError(problem, "give fewer --nodes or --ranks-per-node, or a larger train.batch")
-    by_count = replace(config.parallel, cut="flops" if config.parallel.cut == "time" else config.parallel.cut)
-    return dry_run.plan(replace(config, parallel=by_count), asked.ranks)  # this machine's times are not those of the nodes
+    if config.parallel.cut == "time":  # which this machine cannot know of the nodes
+        config = replace(config, parallel=replace(config.parallel, cut="flops"))
+    return dry_run.plan(config, asked.ranks)
 
 
 def _memory(config: Config, plan: dry_run.Plan, asked: Allocation) -> tuple[int, str]:
@@ -187,7 +124,8 @@ def _memory(config: Config, plan: dry_run.Plan, asked: Allocation) -> tuple[int,
     if 0 < asked.mem < fullest:
         problem = f"--mem {asked.mem} MiB of each node is too little: {forecast}"
         raise UsageError(problem, "give a larger --mem, fewer --ranks-per-node, or leave out --mem")
-    return asked.mem, f"{asked.mem} MiB asked of each node; {forecast}" if asked.mem else f"no memory asked for; {forecast}"
+    given = f"{asked.mem} MiB asked of each node" if asked.mem else "no memory asked for"
+    return asked.mem, f"{given}; {forecast}"
 
 
 def _step(config: Config, plan: dry_run.Plan) -> str:
