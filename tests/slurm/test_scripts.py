@@ -19,30 +19,35 @@ ROOT = Path(__file__).parents[2]
 TINY = ["data.source=synthetic", "data.shape=8,8,1", "data.classes=4", "data.samples=50", "train.batch=8"]
 NET = ["digits-cnn", *TINY, "train.backend=reference"]
 # The first start would train for hours; the one after a requeue has only to find that enough is done.
-SHOAL = f'exec {sys.executable} -m shoal "$@" ${{SLURM_RESTART_COUNT:+train.epochs=1}}'
+SHOAL = 'exec {python} -m shoal "$@" ${{SLURM_RESTART_COUNT:+train.epochs=1}}'
 ENDLESS = ["train.epochs=100000", "checkpoint.every_steps=5"]
 
 
 @pytest.fixture
-def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """PATH with shoal on it, and a desk with slurm/ in it, in which the test stands."""
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "shoal").write_text(f"#!/bin/bash\n{SHOAL}\n")
-    (tmp_path / "bin" / "shoal").chmod(0o755)
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """A desk with slurm/ in it, in which the test stands; PATH with a Python's shoal and its mpirun."""
     shutil.copytree(ROOT / "slurm", tmp_path / "slurm")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMPI_MCA_osc", "^ucx")
-    return f"{tmp_path}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+    def of(python: str = sys.executable) -> str:
+        shoal = tmp_path / "bin" / "shoal"
+        shoal.parent.mkdir()
+        shoal.write_text(f"#!/bin/bash\n{SHOAL.format(python=python)}\n")
+        shoal.chmod(0o755)
+        return f"{shoal.parent}:{Path(python).parent}:{os.environ['PATH']}"
+
+    return of
 
 
 @pytest.fixture
-def submitted(cluster: Cluster, path: str, tmp_path: Path) -> Callable[..., Job]:
+def submitted(cluster: Cluster, path: Callable[..., str], tmp_path: Path) -> Callable[..., Job]:
     """shoal submit --run: the job, whose output is where its script says. The cluster's nodes state no memory."""
 
-    def submit(name: str, *words: str) -> Job:
+    def submit(name: str, *words: str, python: str = sys.executable) -> Job:
         flags = ["--nodes", "2", "--ranks-per-node", "1", "--mem", "0", "--run"]
         command = [sys.executable, "-m", "shoal", "submit", *NET, f"run.folder={tmp_path / name}", *words, *flags]
-        done = cluster.command(*command, PATH=path)
+        done = cluster.command(*command, PATH=path(python))
         number = done.text.splitlines()[-1]
         assert done.code == 0 and number.isdigit(), done.text
         return Job(cluster, number, tmp_path / f"{name}-{number}.out")
@@ -64,19 +69,36 @@ def test_a_submitted_job_saves_queues_itself_again_and_trains_to_the_end(
     assert [len(start["ranks"]) for start in starts] == [2, 2]
 
 
-def test_a_cancelled_job_stays_cancelled(submitted: Callable[..., Job], cluster: Cluster, tmp_path: Path) -> None:
-    job = submitted("run", *ENDLESS)
-    job.until((tmp_path / "run" / "latest").exists, what="the first save")
+def cancelled(job: Job) -> None:
+    """Cancels it, and looks when its last process is gone: it must not be in the queue again."""
     job.cancel()
-    job.until(cluster.idle, what="the end of its last process")
+    job.until(job.cluster.idle, what="the end of its last process")
     facts = job.facts()
     assert (facts["JobState"], facts["Restarts"]) == ("CANCELLED", "0"), job.said
 
 
-def test_scaling_runs_on_1_2_and_4_nodes_and_compares_them(cluster: Cluster, path: str, tmp_path: Path) -> None:
+def test_a_cancelled_job_stays_cancelled(submitted: Callable[..., Job], tmp_path: Path) -> None:
+    job = submitted("run", *ENDLESS)
+    job.until((tmp_path / "run" / "latest").exists, what="the first save")
+    cancelled(job)
+
+
+def test_a_cancelled_job_of_srun_saves_and_stays_cancelled(
+    submitted: Callable[..., Job], tmp_path: Path, mpich: str
+) -> None:
+    """srun's ranks have the time that mpirun's have not; they end with 75, which here does not mean: start me again."""
+    job = submitted("run", *ENDLESS, python=mpich)
+    job.until((tmp_path / "run" / "latest").exists, what="the first save")
+    cancelled(job)
+    assert "ended by SIGTERM" in job.said and job.code == 75, job.said
+
+
+def test_scaling_runs_on_1_2_and_4_nodes_and_compares_them(
+    cluster: Cluster, path: Callable[..., str], tmp_path: Path
+) -> None:
     words = [*NET, "train.epochs=1"]
     options = ["--parsable", "--nodes=4", "--ntasks-per-node=1"]
-    done = cluster.command("sbatch", *options, "slurm/scaling.sbatch", *words, PATH=path)
+    done = cluster.command("sbatch", *options, "slurm/scaling.sbatch", *words, PATH=path())
     assert done.code == 0, done.text
     job = Job(cluster, done.text.strip(), tmp_path / f"scaling-{done.text.strip()}.out")
     if job.ended() != "COMPLETED":
