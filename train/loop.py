@@ -23,12 +23,14 @@ from ..checkpoint.store import Store
 from ..core.errors import Diverged
 from ..core.events import Events
 from ..mpi.strategy import Fetch, Report, Strategy
-from . import limit, run
+from . import limit
 from .augment import augmented
 from .build import Job, outputs
+from .mean import Mean
 from .metrics import Figures, Metrics, words
 from .pace import Pace
 from .progress import Silent
+from .resume import compare
 from .sampler import in_batches
 from .watch import Watch
 
@@ -57,6 +59,7 @@ class Loop:
         self.watch = Watch(job.config.checkpoint.best or "loss", job.config.train.patience)
         self.limit = limit.TimeLimit(job.comm, job.config.train.minutes, began)
         self.stopped = ""
+        self.mean = Mean()  # of the epoch's batches so far
         self.figures: Figures = {}  # after `evaluated` batches
         self.evaluated = -1
 
@@ -65,11 +68,13 @@ class Loop:
         generation = self.store.newest()
         if generation is None:
             return False
-        meta, digest = generation.meta, self.job.dataset.digest
-        run.same_run(generation.path, meta["config"], meta["data"], self.job.config, digest)
+        meta = generation.meta
+        for line in [f"resuming {generation.path}", *compare(generation, self.job)]:
+            self.screen.say(line)
         self.strategy.load_state(generation.read, meta)
-        self.watch.load_state(meta.get("watch", {}))
-        self.fed = self.saved = self.pace.done = generation.meta["fed"]
+        self.watch.load_state(meta["watch"])
+        self.mean = Mean(**meta["epoch"])
+        self.fed = self.saved = self.pace.done = meta["fed"]
         self.newest = str(generation.path)
         return True
 
@@ -103,26 +108,26 @@ class Loop:
         settings = self.job.config.checkpoint
         name = f"epoch {epoch + 1}/{self.job.config.train.epochs}"
         batches = self.sampler.batches(epoch, start)
-        losses: list[Report] = []
+        self.mean = self.mean if start else Mean()
         samples = augmented(self.job.dataset.train, self.job.config.data, self.job.config.train.seed, epoch)
         with self.job.prefetch.reading([self.strategy.needs(batch) for batch in batches], samples.read):
             for batch in batches:
-                losses += self._feed(name, batch)
+                self._feed(name, batch)
                 if settings.every_steps and self.fed % settings.every_steps == 0:
-                    losses += self._drain(name)
+                    self._drain(name)
                     self._save()
                 if self.limit.over(steps=1):
                     break
-        losses += self._drain(name)
+        self._drain(name)
         if self.sampler.position(self.fed)[0] > epoch:
-            self._epoch_done(epoch, name, joined(losses).loss)
+            self._epoch_done(epoch, name)
         self.stopped = self._reason()
 
-    def _epoch_done(self, epoch: int, name: str, loss: float) -> None:
+    def _epoch_done(self, epoch: int, name: str) -> None:
         settings = self.job.config.checkpoint
         figures = self._evaluate()
-        self.events.write("epoch", epoch=epoch, loss=loss, **figures)
-        self.screen.say(f"{name}: loss {loss:.4f}, " + ", ".join(" ".join(pair) for pair in words(figures)))
+        self.events.write("epoch", epoch=epoch, loss=self.mean.loss, **figures)
+        self.screen.say(f"{name}: loss {self.mean.loss:.4f}, " + ", ".join(" ".join(pair) for pair in words(figures)))
         if self.watch.see(figures, self.fed) and settings.best:
             self._save(best=True)
         elif settings.every_epochs and (epoch + 1) % settings.every_epochs == 0:
@@ -137,21 +142,21 @@ class Loop:
         minutes = self.job.config.train.minutes
         return f"the time limit of {minutes:g} minutes" if self.limit.over() else ""
 
-    def _feed(self, name: str, batch: np.ndarray) -> list[Report]:
-        reports = self._timed(name, lambda: self.strategy.feed(batch))
+    def _feed(self, name: str, batch: np.ndarray) -> None:
+        self._timed(name, lambda: self.strategy.feed(batch))
         self.fed += 1
-        return reports
 
-    def _drain(self, name: str) -> list[Report]:
-        return self._timed(name, self.strategy.drain)
+    def _drain(self, name: str) -> None:
+        self._timed(name, self.strategy.drain)
 
-    def _timed(self, name: str, work: Any) -> list[Report]:
+    def _timed(self, name: str, work: Any) -> None:
         """Runs feed or drain, and keeps the accounts of where the time went."""
         counters, prefetch = self.job.comm.counters, self.job.prefetch
         began, blocked, idle = time.perf_counter(), counters.seconds, prefetch.waited
         reports: list[Report] = work()
         spent = (time.perf_counter() - began, counters.seconds - blocked, prefetch.waited - idle)
         self.pace.spend(*spent)
+        self.mean.add(reports)
         for report in reports:
             self.pace.add(report)
             fields = {"step": report.step, "samples": report.samples, "loss": report.loss}
@@ -159,7 +164,6 @@ class Loop:
             self._finite(report)
         if reports:
             self.screen.step(name, self.pace)
-        return reports
 
     def _finite(self, report: Report) -> None:
         """Diverged unless the loss is a number: the same on all ranks, and before such weights are saved."""
@@ -182,8 +186,13 @@ class Loop:
         if self.saved == self.fed and not best:
             return
         state, data = self.strategy.state(), self.job.dataset
-        facts = {"fed": self.fed, "config": asdict(self.job.config), "data": data.digest, "watch": self.watch.state()}
-        samples = {"shape": list(data.shape), "classes": data.classes, "outputs": outputs(data)}  # all that inference must know of them
+        facts = {"fed": self.fed, "config": asdict(self.job.config), "data": data.digest}
+        facts |= {"watch": self.watch.state(), "epoch": asdict(self.mean)}
+        samples = {
+            "shape": list(data.shape),
+            "classes": data.classes,
+            "outputs": outputs(data),
+        }  # all that inference must know of them
         state = replace(state, meta={**state.meta, **facts, **samples})
         self.newest = str(self.store.save(state, self.watch.merit if best else None))
         self.saved = self.fed
@@ -193,11 +202,6 @@ class Loop:
 def evaluate(strategy: Strategy, batches: Sequence[np.ndarray], fetch: Fetch, metrics: Metrics) -> Figures:
     """The loss over all of these batches, and what else is asked of them."""
     metrics.clear()
-    return metrics.figures(joined([strategy.evaluate(batch, fetch, metrics.observe) for batch in batches]).loss)
-
-
-def joined(reports: Sequence[Report]) -> Report:
-    """Several batches as one; the loss of none is a NaN."""
-    samples, right, mass = (sum(getattr(report, name) for report in reports) for name in ("samples", "right", "mass"))
-    loss = sum(report.loss * report.mass for report in reports) / mass if mass else float("nan")
-    return Report(reports[-1].step if reports else 0, samples, loss, right, mass)
+    mean = Mean()
+    mean.add(strategy.evaluate(batch, fetch, metrics.observe) for batch in batches)
+    return metrics.figures(mean.loss)

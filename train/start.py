@@ -61,8 +61,8 @@ def train(config: Config, comm: Communicator, screen: Silent, resume: bool = Fal
             found = resume and loop.resume()
             if not found and (line := finetune.load(job)):
                 screen.say(line)
-            if resume:
-                screen.say(f"resuming {loop.newest}" if found else f"nothing to resume in {folder}: starting at step 0")
+            if resume and not found:
+                screen.say(f"nothing to resume in {folder}: starting at step 0")
             events = loop.events = run.record(folder, job.config, hosts, comm.rank)
             events.write("start", ranks=comm.size, threads=job.threads, resume=resume)
             loop.warm_up()
@@ -105,7 +105,8 @@ def open_checkpoint(
     generation = SharedGeneration.open(comm, lambda: history.open_generation(Path(path), choose=choose))
     assert generation is not None
     saved = generation.meta["config"]
-    saved["parallel"] |= {"shares": [], "threads": 0, "mesh": {}}  # of the machines that trained, and no result depends on them
+    # of the machines that trained, and no result depends on them
+    saved["parallel"] |= {"shares": [], "threads": 0, "mesh": {}, "memory_mb": 0.0}
     return generation, changed(saved, overrides)
 
 
