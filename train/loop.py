@@ -105,7 +105,6 @@ class Loop:
             raise Interrupted(f"interrupted after step {self.fed} of {self.pace.total}; {kept}", cure) from None
 
     def _epoch(self, epoch: int, start: int) -> None:
-        settings = self.job.config.checkpoint
         name = f"epoch {epoch + 1}/{self.job.config.train.epochs}"
         batches = self.sampler.batches(epoch, start)
         self.mean = self.mean if start else Mean()
@@ -113,7 +112,7 @@ class Loop:
         with self.job.prefetch.reading([self.strategy.needs(batch) for batch in batches], samples.read):
             for batch in batches:
                 self._feed(name, batch)
-                if settings.every_steps and self.fed % settings.every_steps == 0:
+                if self._due() and self.sampler.position(self.fed)[0] == epoch:  # else once the epoch is judged
                     self._drain(name)
                     self._save()
                 if self.limit.over(steps=1):
@@ -130,8 +129,12 @@ class Loop:
         self.screen.say(f"{name}: loss {self.mean.loss:.4f}, " + ", ".join(" ".join(pair) for pair in words(figures)))
         if self.watch.see(figures, self.fed) and settings.best:
             self._save(best=True)
-        elif settings.every_epochs and (epoch + 1) % settings.every_epochs == 0:
+        elif self._due() or (settings.every_epochs and (epoch + 1) % settings.every_epochs == 0):
             self._save()
+
+    def _due(self) -> bool:
+        every = self.job.config.checkpoint.every_steps
+        return bool(every) and self.fed % every == 0
 
     def _reason(self) -> str:
         """Why to stop here; "" where there is none."""
