@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pytest
 from killed import killed_at
@@ -17,13 +18,15 @@ from killed import killed_at
 from shoal.checkpoint import commit
 from shoal.checkpoint.generation import Generation
 from shoal.checkpoint.history import generations, open_generation
-from shoal.core.spec import Spec
+from shoal.checkpoint.store import Store
+from shoal.core.errors import CheckpointError, DataError, ShoalError, UsageError
+from shoal.core.spec import Spec, State
 from shoal.mpi.alone import Alone
 from shoal.mpi.synchronous import Synchronous
 from shoal.mpi.threads import run
 from shoal.nn import BatchNorm, Conv2d, Dropout, GlobalAvgPool, Linear, Sequential
 from shoal.nn.models import MODELS, Entry
-from shoal.train import start
+from shoal.train import infer, start
 from shoal.train.config import load
 from shoal.train.progress import Silent
 from shoal.train.summary import Summary
@@ -104,9 +107,9 @@ def cut(train: Any) -> Callable[..., None]:
     return killed
 
 
-def tensors(folder: Path) -> dict[str, bytes]:
-    """All that the newest generation holds: weights, buffers, slots."""
-    generation = open_generation(folder)
+def contents(path: Path) -> dict[str, bytes]:
+    """All that a generation, or a run's newest, holds: weights, buffers, slots."""
+    generation = open_generation(path)
     stored = {one.name: one for file in generation.manifest.files for one in file.slices}
     return {name: generation.read(name, Spec(name, one.global_shape)).tobytes() for name, one in stored.items()}
 
@@ -132,7 +135,7 @@ def told(folder: Path, rank: int) -> tuple[dict[int, Any], dict[int, Any]]:
 def same(tmp_path: Path, ranks: int) -> bool:
     """Whether the runs "whole" and "run" are one, to the bit."""
     whole, cut = tmp_path / "whole", tmp_path / "run"
-    return (tensors(whole), facts(whole)) == (tensors(cut), facts(cut)) and all(
+    return (contents(whole), facts(whole)) == (contents(cut), facts(cut)) and all(
         told(whole, rank) == told(cut, rank) for rank in range(ranks)
     )
 
@@ -176,3 +179,126 @@ def test_an_epoch_that_ends_with_a_save_by_steps_is_judged_before_it(train: Any,
     train("run", 1, "train.epochs=2", "checkpoint.every_epochs=0", "checkpoint.every_steps=4", "checkpoint.keep=9")
     watches = [Generation(path).meta["watch"] for path in generations(tmp_path / "run")]
     assert [watch["step"] + 4 * watch["waiting"] for watch in watches] == [8, 4]
+
+
+# ---------------------------------------------------------------------------------------------------- nothing is missing
+
+
+class Halfway:
+    """A run with Adam, saved at step SAVED and at its end, and what becomes of other states that are put in its place."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        np.savez(folder / "a.npz", **datasets.arrays())
+        source = [f"data.path={folder / 'a.npz'}", "data.source=npz", "train.backend=reference", "optim.lr=0.02"]
+        self.settings = [*source, *RUN, *ADAM, *SAVES, "checkpoint.keep=9"]
+        self.train(folder / "run", resume=False)
+        self.end, path = generations(folder / "run")
+        generation = Generation(path)
+        specs = {one.name: Spec(one.name, one.global_shape) for file in generation.manifest.files for one in file.slices}
+        tensors = {name: (spec, generation.read(name, spec)) for name, spec in specs.items()}
+        self.state = State(tensors, dict(generation.meta))
+
+    def train(self, folder: Path, resume: bool = True) -> Summary:
+        return start.train(load("digits-cnn", [*self.settings, f"run.folder={folder}"]), Alone(), Silent(), resume)
+
+    def continued(self, folder: Path, tensors: dict[str, Any], meta: dict[str, Any]) -> tuple[Summary, bool]:
+        """Resumes this state in a folder of its own; whether it ends in the same bits, and says the same of its epochs."""
+        with Store(folder, Alone()) as store:
+            store.save(State(tensors, meta))
+        summary = self.train(folder)
+        judged = [
+            [(event["epoch"], event["loss"], event["test_loss"]) for event in events(place, 0, "epoch")][-3:]
+            for place in (folder, self.folder / "run")
+        ]
+        return summary, (contents(open_generation(folder).path), judged[0]) == (contents(self.end), judged[1])
+
+
+@pytest.fixture(scope="module")
+def halfway(tmp_path_factory: pytest.TempPathFactory) -> Halfway:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MODELS, "small", Entry(small, (8, 8, 1), 4))
+        return Halfway(tmp_path_factory.mktemp("halfway"))
+
+
+LEAVES = ("0.weight", "1.weight", "1.bias", "3.weight", "3.bias", "4.weight", "4.bias", "6.weight", "6.bias")
+TENSORS = [f"{kind}/{leaf}" for kind in ("model", "optimizer/mean", "optimizer/square") for leaf in LEAVES]
+TENSORS += [f"model/{block}.{buffer}" for block in (1, 4) for buffer in ("running_mean", "running_var")]
+
+
+def test_a_checkpoint_holds_these_items_and_no_others(halfway: Halfway) -> None:
+    """Each is shown below to be needed; "life" is what the job has lived through and no part of what is trained."""
+    assert sorted(halfway.state.tensors) == sorted(TENSORS)
+    assert set(halfway.state.meta) - {"life"} == {"step", *WRONG, *OF_SAMPLES}
+
+
+def test_put_back_as_it_was_it_continues_to_the_same_bits(halfway: Halfway, tmp_path: Path) -> None:
+    assert halfway.continued(tmp_path, halfway.state.tensors, halfway.state.meta)[1]
+
+
+@pytest.mark.parametrize("name", TENSORS)
+def test_a_tensor_that_lacks_is_named_and_one_that_is_wrong_ends_elsewhere(halfway: Halfway, tmp_path: Path, name: str) -> None:
+    tensors, meta = halfway.state.tensors, halfway.state.meta
+    with pytest.raises(CheckpointError, match=f"holds no tensor '{name}'"):
+        halfway.continued(tmp_path / "lacks", {key: value for key, value in tensors.items() if key != name}, meta)
+    spec, array = tensors[name]
+    wrong = array.copy()
+    wrong.flat[0] = wrong.flat[0] * 1.5 + 0.01
+    assert not halfway.continued(tmp_path / "wrong", {**tensors, name: (spec, wrong)}, meta)[1]
+
+
+def test_a_state_without_its_step_is_not_saved_and_with_another_ends_elsewhere(halfway: Halfway, tmp_path: Path) -> None:
+    """Dropout's bits and the schedule's rate follow from it."""
+    meta = halfway.state.meta
+    with pytest.raises(CheckpointError, match="needs its step"):
+        halfway.continued(tmp_path / "lacks", halfway.state.tensors, {key: meta[key] for key in meta if key != "step"})
+    assert not halfway.continued(tmp_path / "wrong", halfway.state.tensors, {**meta, "step": SAVED + 1})[1]
+
+
+WRONG: dict[str, tuple[Callable[[Any], Any], Any]] = {  # a fact: what is made of it, and what it comes to
+    "fed": (lambda fed: fed + 1, "other bits"),  # the place in the order of samples
+    "epoch": (lambda mean: {**mean, "total": mean["total"] + 1}, "other bits"),  # the loss of the batches before the cut
+    "watch": (lambda watch: {**watch, "waiting": 50}, "no better loss for 50 epochs"),
+    "config": (lambda config: {**config, "train": {**config["train"], "seed": 9}}, UsageError("train.seed = 9, this run has 1")),
+    "data": (lambda digest: digest[::-1], DataError("trained on other data")),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_fact_that_lacks_is_named_and_one_that_is_wrong_is_seen(halfway: Halfway, tmp_path: Path, name: str) -> None:
+    (spoil, seen), meta = WRONG[name], halfway.state.meta
+    with pytest.raises(CheckpointError, match=f"lacks the fact '{name}'"):
+        halfway.continued(tmp_path / "lacks", halfway.state.tensors, {key: meta[key] for key in meta if key != name})
+    wrong = {**meta, name: spoil(meta[name])}
+    if isinstance(seen, Exception):
+        with pytest.raises(type(seen), match=str(seen)):
+            halfway.continued(tmp_path / "wrong", halfway.state.tensors, wrong)
+    else:
+        summary, same = halfway.continued(tmp_path / "wrong", halfway.state.tensors, wrong)
+        assert not same and summary.stopped == (seen if seen != "other bits" else "")
+
+
+OF_SAMPLES = {"shape": [9, 8, 1], "classes": 0, "outputs": 5}  # what inference knows of samples without the training set
+
+
+@pytest.mark.parametrize("name", OF_SAMPLES)
+def test_inference_misses_what_a_checkpoint_does_not_say_of_samples(
+    halfway: Halfway, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "x.npz", x=datasets.images(3)[0])
+
+    def said(label: str, meta: dict[str, Any]) -> str:
+        with Store(tmp_path / label, Alone()) as store:
+            store.save(State(halfway.state.tensors, meta))
+        infer.infer(str(tmp_path / label), str(tmp_path / "x.npz"), "", 0, [], Alone(), Silent())
+        return capsys.readouterr().out
+
+    meta = halfway.state.meta
+    true = said("true", meta)
+    assert len(true.splitlines()) == 4
+    with pytest.raises(CheckpointError, match=f"lacks the fact '{name}'"):
+        said("lacks", {key: meta[key] for key in meta if key != name})
+    try:
+        assert said("wrong", {**meta, name: OF_SAMPLES[name]}) != true
+    except ShoalError as error:
+        assert name != "classes" and ("(9, 8, 1)" in str(error) or "(5, 6)" in str(error))
