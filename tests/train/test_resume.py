@@ -29,6 +29,7 @@ from shoal.nn.models import MODELS, Entry
 from shoal.train import infer, start
 from shoal.train.config import load
 from shoal.train.progress import Silent
+from shoal.train.resume import seen_at_once
 from shoal.train.summary import Summary
 
 STEPS, SAVED, KILLED = 20, 10, 13  # of 4 in an epoch, the last of them ragged: saved and killed within one
@@ -302,3 +303,138 @@ def test_inference_misses_what_a_checkpoint_does_not_say_of_samples(
         assert said("wrong", {**meta, name: OF_SAMPLES[name]}) != true
     except ShoalError as error:
         assert name != "classes" and ("(9, 8, 1)" in str(error) or "(5, 6)" in str(error))
+
+
+# ---------------------------------------------------------------------------------------------------- what may change
+
+
+def changed(lines: list[str]) -> list[str]:
+    """What was said between the resume and the first epoch."""
+    start = next(i for i, line in enumerate(lines) if line.startswith("resuming"))
+    return [line for line in lines[start + 1 :] if not line.startswith(("epoch", "stopped"))]
+
+
+PARTS = "normalisation sees other parts of each batch than before: this is not what the run uncut would compute"
+CHANGES: dict[str, tuple[int, list[str], list[str]]] = {  # ranks, settings, what is said; saved on 2 ranks, by shares of 3:1
+    "nothing": (2, ["parallel.shares=3,1"], []),
+    "settings": (
+        2,
+        ["parallel.shares=3,1", "optim.lr=0.01", "train.epochs=3", "data.augment=flip"],
+        ["changed since the checkpoint: data.augment [] -> [\"flip\"], optim.lr 0.02 -> 0.01, train.epochs 1 -> 3"],
+    ),
+    "shares": (2, [], ["changed since the checkpoint: parallel.shares [3.0, 1.0] -> []"]),
+    "ranks": (1, [], ["changed since the checkpoint: ranks 2 -> 1, parallel.shares [3.0, 1.0] -> []"]),
+    "micro-batches": (
+        2,
+        ["parallel.shares=3,1", "train.micro_batches=2"],
+        ["changed since the checkpoint: train.micro_batches 1 -> 2", PARTS],
+    ),
+    "norm": (2, ["parallel.shares=3,1", "parallel.norm=share"], ['changed since the checkpoint: parallel.norm "batch" -> "share"', PARTS]),
+    "mesh": (
+        2,
+        ["parallel.mesh.pipeline=2"],
+        ["changed since the checkpoint: parallel.mesh {} -> { pipeline = 2 }, parallel.shares [3.0, 1.0] -> []"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_resumed_run_says_in_one_line_what_has_changed(train: Any, name: str) -> None:
+    """And in another where layers that normalise will see other samples together, because that is no rounding."""
+    ranks, settings, expected = CHANGES[name]
+    train("run", 2, "train.epochs=1", "parallel.shares=3,1")
+    epochs = [] if "train.epochs=3" in settings else ["train.epochs=1"]
+    said = changed(train("run", ranks, *epochs, *settings, resume=True)[1])
+    assert said == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "differs"),
+    [
+        ((1, []), (2, []), False),  # synchronised over all replicas
+        ((2, ["parallel.norm=share"]), (2, ["parallel.norm=share"]), False),
+        ((2, ["parallel.norm=share"]), (3, ["parallel.norm=share"]), True),
+        ((2, ["parallel.norm=share"]), (2, ["parallel.norm=share", "parallel.shares=3,1"]), True),
+        ((4, [*PIPELINE, "parallel.norm=share"]), (2, ["train.micro_batches=3", "parallel.norm=share"]), False),
+        ((1, ["train.micro_batches=2"]), (2, ["parallel.norm=share"]), False),  # halves, one after the other or not
+        ((1, ["train.micro_batches=2"]), (2, ["train.micro_batches=2"]), True),
+        ((2, ["parallel.shares=1,0"]), (1, ["parallel.norm=share"]), False),
+    ],
+)
+def test_what_normalisation_sees_is_compared_sample_by_sample(before: Any, after: Any, differs: bool) -> None:
+    seen = [seen_at_once(load("digits-cnn", [*RUN, *settings]), ranks) for ranks, settings in (before, after)]
+    assert (seen[0] != seen[1]) == differs
+    assert all(frozenset().union(*one) == frozenset(range(12)) for one in seen)
+
+
+REFUSED = {
+    "optim.momentum": (["optim.momentum=0"], ["optim.momentum=0.9", "optim.nesterov=true", "optim.lr=0.001"]),
+    "optim.amsgrad": (["optim.name=adam"], ["optim.name=adam", "optim.amsgrad=torch", "optim.eps=1e-5"]),
+    "optim.betas": (["optim.name=aggmo", "optim.betas=0,0.9"], ["optim.name=aggmo"]),
+    "optim.centered": (["optim.name=rmsprop"], ["optim.name=rmsprop", "optim.centered=true", "optim.alpha=0.9"]),
+    "optim.name": (["optim.name=sutskever"], ["optim.nesterov=true"]),
+    "train.batch": ([], ["train.batch=11"]),
+    "data.white": ([], ["data.white=100"]),
+}
+
+
+@pytest.mark.parametrize("key", REFUSED)
+def test_a_setting_that_the_checkpoint_cannot_follow_is_refused_by_its_name(train: Any, tmp_path: Path, key: str) -> None:
+    """Momentum from 0 to 0.9 said that a tensor was missing; Sutskever's velocity was taken for that of SGD, which has other units."""
+    before, after = REFUSED[key]
+    train("run", 1, "train.epochs=1", *before)
+    with pytest.raises(UsageError, match=f"step-00000004 was trained with {key} = ") as caught:
+        train("run", 1, *after, resume=True)
+    assert caught.value.cure.startswith(f"give {key}=") and "run.folder=FOLDER" in caught.value.cure
+    assert ("model.weights=" in caught.value.cure) == key.startswith("optim.")
+    train("run", 1, *before, resume=True)
+
+
+def test_a_rule_that_needs_less_than_was_saved_goes_on(train: Any) -> None:
+    train("run", 1, "train.epochs=1")
+    said = changed(train("run", 1, "train.epochs=2", "optim.momentum=0", resume=True)[1])
+    assert said == ["changed since the checkpoint: optim.momentum 0.9 -> 0.0, train.epochs 1 -> 2"]
+
+
+# ---------------------------------------------------------------------------------------------------- damage, evaluation
+
+
+def flipped(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 4
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["rank-0001.h5", "manifest.json"])
+def test_a_mesh_falls_back_from_a_damaged_generation_and_ends_in_the_same_bits(train: Any, tmp_path: Path, name: str) -> None:
+    ranks, settings = STRATEGIES["mesh"]
+    train("whole", ranks, *settings, *MOMENTUM)
+    assert killed_at(f"step {KILLED} on rank 2", lambda: train("run", ranks, *settings, *MOMENTUM, "checkpoint.every_steps=5"))
+    newest, before = generations(tmp_path / "run")[:2]
+    flipped(newest / name)
+    _, said = train("run", ranks, *settings, *MOMENTUM, resume=True)
+    assert any(str(newest / name) in line and "generation" in line for line in said)
+    assert f"resuming {before}" in said
+    assert same(tmp_path, ranks)
+
+
+def test_what_a_mesh_trained_has_the_same_figures_on_any_ranks(
+    train: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stage's share of memory was asked of the one rank that evaluates the whole; predictions go by sample, not by rank."""
+    ranks, settings = STRATEGIES["mesh"]
+    summary, _ = train("run", ranks, *settings, "train.dtype=float64", "train.metrics=accuracy,f1", "parallel.memory_mb=0.2")
+    np.savez(tmp_path / "x.npz", x=datasets.images(7)[0])
+    folder, figures, predicted = str(tmp_path / "run"), [], []
+    for count in (1, 2, 3):
+        evaluate = lambda c: start.evaluate_checkpoint(folder, [], c, Silent()).figures  # noqa: E731
+        predict = lambda c: infer.infer(folder, str(tmp_path / "x.npz"), "", 0, [], c, Silent())  # noqa: E731
+        figures += run(count, evaluate, backend="reference")
+        run(count, predict, backend="reference")
+        predicted.append([line.split(",") for line in capsys.readouterr().out.splitlines()[1:]])
+    for found in figures:
+        assert found.pop("test_loss") == pytest.approx(summary.test_loss, rel=1e-12)
+        assert found == {key: value for key, value in summary.figures.items() if key != "test_loss"}
+    for rows in predicted:
+        assert [row[:2] for row in rows] == [row[:2] for row in predicted[0]]
+        assert np.array(rows)[:, 2:].astype(float) == pytest.approx(np.array(predicted[0])[:, 2:].astype(float), rel=1e-8)
