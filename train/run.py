@@ -26,10 +26,10 @@ from typing import Any
 
 from ..checkpoint.commit import publish
 from ..checkpoint.history import generations
-from ..core.errors import DataError, UsageError
+from ..core.errors import UsageError
 from ..core.events import Events
 from . import tables
-from .config import FIXED_BY_CHECKPOINT, Config
+from .config import Config
 
 PACKAGES = ("numpy", "numba", "llvmlite", "h5py", "mpi4py", "tbb")
 
@@ -94,23 +94,3 @@ def _version() -> str:
     from .. import __version__
 
     return __version__
-
-
-def same_run(path: Path, then: dict[str, Any], digest: str, config: Config, now: str) -> None:
-    """UsageError or DataError if a checkpoint's configuration or data differ in what its weights and position stand for.
-
-    then, digest: the configuration and the data's hash in the checkpoint.   now: the hash of the data of this start.
-    """
-    saved, given = tables.flat(tables.read(Config, then)), tables.flat(config)
-    for key in FIXED_BY_CHECKPOINT:
-        if saved[key] != given[key]:
-            then_text = tables.toml(saved[key]).strip('"')
-            raise UsageError(
-                f"{path} was trained with {key} = {saved[key]!r}, this run has {given[key]!r}",
-                f"give {key}={then_text}, or run.folder=FOLDER to start another",
-            )
-    if digest != now:
-        raise DataError(
-            f"{path} was trained on other data than {config.data.path or config.data.source} holds now",
-            "give data.path=FOLDER with the data of that run, or run.folder=FOLDER to start another",
-        )
