@@ -215,6 +215,11 @@ class Store:
         self._distrusted.add(path)
         self.reject(path, problem)
 
+    @property
+    def inherited(self) -> bool:
+        """Whether the job that wrote here before was killed; known to rank 0."""
+        return self.lease is not None and self.lease.inherited
+
     def close(self) -> None:
         """Releases the lease, once this rank's thread has ended; what was begun and not finished is not committed.
 
