@@ -28,14 +28,18 @@ from ..checkpoint.commit import publish
 from ..checkpoint.history import generations
 from ..core.errors import UsageError
 from ..core.events import Events
+from ..mpi.communicator import Communicator
 from . import tables
 from .config import Config
 
 PACKAGES = ("numpy", "numba", "llvmlite", "h5py", "mpi4py", "tbb")
 
 
-def prepare(config: Config, resume: bool) -> Path:
-    """The run folder, made if need be; UsageError where it cannot be written, or holds a run and resume is not asked for."""
+def prepare(config: Config, resume: bool, comm: Communicator) -> Path:
+    """The run folder, made if need be; UsageError where it cannot be written, or holds a run and resume is not asked for.
+
+    Collective: where each machine has a folder of its own, rank 0's is the one that holds the run.
+    """
     folder = Path(config.run.folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -46,7 +50,8 @@ def prepare(config: Config, resume: bool) -> Path:
         raise UsageError(
             f"the run folder {folder} cannot be written: {error.strerror}", "give run.folder=FOLDER that you may write"
         ) from error
-    if not resume and generations(folder):
+    held = comm.broadcast_obj(comm.rank == 0 and bool(generations(folder)), 0, "run folder")
+    if held and not resume:
         raise UsageError(
             f"{folder} holds the checkpoint of an earlier run",
             "pass --resume to continue it, or run.folder=FOLDER to start another",

@@ -53,7 +53,7 @@ def train(
     wishes: signals, from whoever hears them.   Preempted, Interrupted: ended as they asked, and saved.
     """
     began = pulse.now()
-    folder = run.prepare(config, resume)
+    folder = run.prepare(config, resume, comm)
     with run.swept(folder), compiling(config, screen):
         job = build(config, comm)
         hosts = comm.allgather_obj({"host": socket.gethostname(), "threads": job.threads}, "host map")
@@ -67,6 +67,8 @@ def train(
             screen.say(store.remark)
         loop = Loop(job, store, screen, wishes or Wishes(), machines, began)
         with store:
+            if store.remark:
+                screen.say(store.remark)
             found = resume and loop.resume()
             if not found and (line := finetune.load(job)):
                 screen.say(line)
