@@ -32,7 +32,7 @@ NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)  # what file systems witho
 
 
 class Lease:
-    """The right to write into `folder`, held from creation to release().
+    """The right to write into `folder`, held from creation to release().   inherited: from a job that died.
 
     CheckpointError if another living job holds it; OSError if the folder cannot be written.
     """
@@ -40,6 +40,7 @@ class Lease:
     def __init__(self, folder: Path):
         self.path = folder / NAME
         self.token = secrets.token_hex(8)
+        self.inherited = False
         self._private = self.path.with_name(f"{NAME}.{self.token}{commit.TEMPORARY}")
         self._take()
         self._released = threading.Event()
@@ -59,6 +60,7 @@ class Lease:
         finally:
             self._private.unlink(missing_ok=True)
         commit.publish(self.path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        self.inherited = True
 
     def _name(self) -> None:
         """Gives the private file the lease's name if it is free: an empty lease would keep everybody out."""

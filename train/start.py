@@ -20,12 +20,13 @@ from ..checkpoint.shared import SharedGeneration
 from ..checkpoint.store import Store
 from ..mpi.communicator import Communicator
 from ..nn.arena import Layout
-from . import finetune, limit, run
+from . import finetune, pulse, run
 from .build import Job, build
 from .config import Config, changed
 from .loop import Loop, evaluate
 from .progress import Silent
 from .sampler import in_batches
+from .signals import Wishes
 from .summary import Scored, Summary, summarise
 
 
@@ -44,19 +45,25 @@ class Evaluation(Scored):
         ]
 
 
-def train(config: Config, comm: Communicator, screen: Silent, resume: bool = False) -> Summary:
-    """Trains as configured, in the run folder; the summary is the same on every rank."""
-    began = limit.now()
+def train(
+    config: Config, comm: Communicator, screen: Silent, resume: bool = False, wishes: Wishes | None = None
+) -> Summary:
+    """Trains as configured, in the run folder; the summary is the same on every rank.
+
+    wishes: signals, from whoever hears them.   Preempted, Interrupted: ended as they asked, and saved.
+    """
+    began = pulse.now()
     folder = run.prepare(config, resume)
     with run.swept(folder), compiling(config, screen):
         job = build(config, comm)
         hosts = comm.allgather_obj({"host": socket.gethostname(), "threads": job.threads}, "host map")
+        machines = len({host["host"] for host in hosts})
         if comm.rank == 0:
-            headline = _headline(job, len(hosts), len({host["host"] for host in hosts}))
+            headline = _headline(job, len(hosts), machines)
             for line in [headline, *_cut(job), *job.strategy.remarks(job.sampler.batch)]:
                 screen.say(line)
         store = Store(folder, comm, keep=config.checkpoint.keep, reject=lambda path, problem: screen.say(problem))
-        loop = Loop(job, store, screen, began)
+        loop = Loop(job, store, screen, wishes or Wishes(), machines, began)
         with store:
             found = resume and loop.resume()
             if not found and (line := finetune.load(job)):
@@ -66,7 +73,7 @@ def train(config: Config, comm: Communicator, screen: Silent, resume: bool = Fal
             events = loop.events = run.record(folder, job.config, hosts, comm.rank)
             events.write("start", ranks=comm.size, threads=job.threads, resume=resume)
             loop.warm_up()
-            events.write("ready", seconds=limit.now() - began, step=loop.fed)
+            events.write("ready", seconds=pulse.now() - began, step=loop.fed)
             screen.ready()
             comm.deadline = config.parallel.deadline
             loop.run()
