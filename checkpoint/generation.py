@@ -40,7 +40,14 @@ class Generation:
             raise CheckpointError("\n  ".join(problems), "use another generation")
         self.manifest = manifest.load(self.path)
         self.meta = Meta(self.manifest.meta, self.path)
-        self._files = {file.name: h5py.File(self.path / file.name, "r", locking=False) for file in self.manifest.files}
+        self._files = {file.name: self._opened(self.path / file.name) for file in self.manifest.files}
+
+    @staticmethod
+    def _opened(path: Path) -> h5py.File:
+        try:
+            return h5py.File(path, "r", locking=False)
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be opened: {error}", "use another generation") from error
 
     def read(self, name: str, spec: Spec) -> np.ndarray:
         """The slice that `spec` describes of the logical tensor `name`, in the dtype it was saved in.

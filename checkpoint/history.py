@@ -84,14 +84,28 @@ def _believable(folder: Path, order: Callable[[Known], Known], reject: Reject, o
         problems.append(problem)
         reject(path, problem)
 
-    for _, path in order(readable(folder, note)):
+    for known, path in order(readable(folder, note)):
         try:
             return Generation(path)
         except CheckpointError as error:
+            if not stands(path, known):
+                return _believable(folder, order, reject, other)
             note(path, f"{error.problem}; falling back to {other}")
     if problems:
         raise CheckpointError(f"no generation in {folder} can be believed:\n  " + "\n  ".join(problems), START_OVER)
     return None
+
+
+def stands(path: Path, known: Manifest) -> bool:
+    """Whether the generation still is the one that was known: a job that writes here may remove it, or save it again."""
+    try:
+        return manifest.load(path) == known
+    except CheckpointError:
+        return (path / manifest.NAME).exists()
+
+
+def nothing(folder: Path) -> CheckpointError:
+    return CheckpointError(f"{folder} holds no checkpoint", "give the folder of a run that has saved")
 
 
 def open_generation(path: Path | str, reject: Reject = warn, choose: Choose = newest) -> Generation:
@@ -104,7 +118,7 @@ def open_generation(path: Path | str, reject: Reject = warn, choose: Choose = ne
         cure = "leave out --best for the newest one; a run keeps its best with checkpoint.best=loss, or another figure"
         raise CheckpointError(f"{path} holds no checkpoint of which a merit is known", cure)
     if found is None:
-        raise CheckpointError(f"{path} holds no checkpoint", "give the folder of a run that has saved")
+        raise nothing(path)
     return found
 
 
