@@ -239,3 +239,10 @@ def test_export_writes_what_a_checkpoint_holds(shoal: Shoal, tiny: list[str], tm
     assert shoal("train", "digits-cnn", *tiny).returncode == 0
     done = shoal("checkpoint", "export", "runs/digits-cnn", "w.npz", "--torch")
     assert (done.returncode, done.stdout) == (0, "6 tensors of digits-cnn after step 10 in w.npz\n")
+    refused(
+        shoal("checkpoint", "export", "runs/digits-cnn", "w.onnx"),
+        2,
+        '"w.onnx" is not a file of weights',
+        ".safetensors or .npz",
+    )
+    refused(shoal("checkpoint", "export", "runs/nothing", "w.npz"), 5, "runs/nothing holds no checkpoint")
