@@ -19,6 +19,7 @@ from .generation import Generation
 from .manifest import Manifest
 
 LATEST, BEST = "latest", "best"
+PROBE = ".probe-"  # how the names begin by which private.py finds out who sees the folder
 Known = list[tuple[Manifest, Path]]
 Reject = Callable[[Path, str], None]  # the folder of a generation that is passed over, and why
 Choose = Callable[[Path, Reject], Generation | None]
@@ -137,7 +138,9 @@ def remove(path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Removes what saves that did not finish have left; only for the holder of the lease, between its saves."""
+    """Removes what a killed job has left; only for the holder of the lease, between its saves."""
+    for probe in Path(folder).glob(f"{PROBE}*"):
+        probe.unlink(missing_ok=True)
     for path in Path(folder).glob("generations/*/"):
         if not (path / manifest.NAME).exists():
             shutil.rmtree(path, ignore_errors=True)
