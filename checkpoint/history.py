@@ -150,7 +150,13 @@ def prune(folder: Path, keep: int, distrusted: Collection[Path], spare: Path | N
 
 
 def remove(path: Path) -> None:
-    """Removes a generation, its manifest first: killed half way, it is debris and no damaged generation."""
+    """Removes a generation, its manifest first: killed half way, it is debris and no damaged generation.
+
+    Where somebody moved it elsewhere and left a symbolic link, only the link is ours.
+    """
+    if path.is_symlink():
+        path.unlink()
+        return
     (path / manifest.NAME).unlink()
     commit.sync_folder(path)
     commit.boundary(f"{path.name} disowned")

@@ -92,10 +92,10 @@ class Campaign:
         after = sum(count for kind, count in self.met.items() if kind.startswith(AFTER))
         outside = sum(count for kind, count in self.met.items() if kind.startswith(OUTSIDE))
         before = self.met.total() - after - outside
-        return (
-            f"{self.shape}: {self.met.total()} kills at {len(self.met)} kinds of boundary ({before} before a commit, {after} after "
-            f"it, {outside} outside a save), {self.starts} starts of {self.runs} runs, {self.falls} falls back, {self.lost} lost, {self.bad} bad"
-        )
+        where = f"{before} before a commit, {after} after it, {outside} outside a save"
+        came = f"{self.falls} falls back, {self.lost} lost, {self.bad} bad"
+        kinds = f"{self.met.total()} kills at {len(self.met)} kinds of boundary ({where})"
+        return f"{self.shape}: {kinds}, {self.starts} starts of {self.runs} runs, {came}"
 
 
 def serial(folder: Path) -> tuple[int | None, set[Path]]:
