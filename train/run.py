@@ -1,7 +1,8 @@
 """The run folder: all that one run was made of and all that it wrote; no other run ever overwrites it.
 
     config.toml           the resolved configuration; `shoal train runs/x/config.toml` is the same run again
-    environment.jsonl     versions, command line, and which rank sat where with how many threads; one line a start
+    environment.jsonl     versions, command line, and which rank sat where (host; node and job of Slurm) with how many threads;
+                          one line a start
     events-RANK.jsonl     what happened, by core.events
     generations/ ...      checkpoints, by checkpoint.store
 
@@ -33,6 +34,7 @@ from . import tables
 from .config import Config
 
 PACKAGES = ("numpy", "numba", "llvmlite", "h5py", "mpi4py", "tbb")
+SLURM = {"node": "SLURMD_NODENAME", "job": "SLURM_JOB_ID"}
 
 
 def prepare(config: Config, resume: bool, comm: Communicator) -> Path:
@@ -68,6 +70,12 @@ def swept(folder: Path) -> Iterator[None]:
         with suppress(OSError):  # not empty, or gone
             folder.rmdir()
         raise
+
+
+def place(threads: int) -> dict[str, Any]:
+    """Where this rank sits, for `record`."""
+    named = {key: os.environ[name] for key, name in SLURM.items() if name in os.environ}
+    return {"host": socket.gethostname(), "threads": threads, **named}
 
 
 def record(folder: Path, config: Config, hosts: list[dict[str, Any]], rank: int) -> Events:

@@ -7,7 +7,7 @@ counts from the first step, because until then one rank compiles for all.
 
 from __future__ import annotations
 
-import socket
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ import numpy as np
 from ..checkpoint import history
 from ..checkpoint.shared import SharedGeneration
 from ..checkpoint.store import Store
+from ..mpi import slurm
 from ..mpi.communicator import Communicator
 from ..nn.arena import Layout
 from . import finetune, pulse, run
@@ -56,15 +57,14 @@ def train(
     folder = run.prepare(config, resume, comm)
     with run.swept(folder), compiling(config, screen):
         job = build(config, comm)
-        hosts = comm.allgather_obj({"host": socket.gethostname(), "threads": job.threads}, "host map")
+        hosts = comm.allgather_obj(run.place(job.threads), "host map")
         machines = len({host["host"] for host in hosts})
         if comm.rank == 0:
             headline = _headline(job, len(hosts), machines)
-            for line in [headline, *_cut(job), *job.strategy.remarks(job.sampler.batch)]:
+            remarks = [*job.strategy.remarks(job.sampler.batch), *slurm.remarks(os.environ, comm.size)]
+            for line in [headline, *_cut(job), *remarks]:
                 screen.say(line)
         store = Store(folder, comm, keep=config.checkpoint.keep, reject=lambda path, problem: screen.say(problem))
-        if store.remark:
-            screen.say(store.remark)
         loop = Loop(job, store, screen, wishes or Wishes(), machines, began)
         with store:
             if store.remark:
