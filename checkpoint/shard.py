@@ -78,7 +78,7 @@ def sha256(path: Path) -> str:
     """Of a file, in blocks so large that the thread seldom asks for Python's lock."""
     digest = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
-        block = memoryview(np.empty(min(slices.PIECE, path.stat().st_size) or 1, np.uint8))
+        block = np.empty(min(slices.PIECE, path.stat().st_size) or 1, np.uint8).data
         while size := file.readinto(block):
             digest.update(block[:size])
     return digest.hexdigest()
