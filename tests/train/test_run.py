@@ -169,7 +169,9 @@ def test_two_ranks_train_on_an_npz_file_as_one_does(config: Any, tmp_path: Path)
     assert done.code == 0, done.text
     losses, theirs = ([e["loss"] for e in events(tmp_path / name) if e["event"] == "step"] for name in ("run", "two"))
     assert len(losses) == 8 and theirs == pytest.approx(losses, rel=1e-9)
-    assert start.evaluate_checkpoint(str(tmp_path / "two"), [], Alone(), Silent()).test_loss == pytest.approx(alone.test_loss)
+    assert start.evaluate_checkpoint(str(tmp_path / "two"), [], Alone(), Silent()).test_loss == pytest.approx(
+        alone.test_loss
+    )
 
 
 def test_another_seed_gives_other_bits(config: Any, tmp_path: Path) -> None:
