@@ -12,7 +12,7 @@ from typing import Any
 
 from ..checkpoint import history, shard
 from ..checkpoint.manifest import NAME, Manifest
-from ..checkpoint.survey import Found, examine, marks, survey, unfinished
+from ..checkpoint.survey import Found, look, marks, survey, unfinished
 from .summary import size
 from .terminal import console, say_json, table
 from .watch import as_merit
@@ -66,17 +66,13 @@ def verify(paths: Iterable[Path], as_json: bool = False) -> bool:
     rows: list[dict[str, Any]] = []
     resumes: dict[str, str | None] = {}
     for path in paths:
-        run = not (path / NAME).is_file()
         found = []
-        for each in history.generations(path) if run else [path]:
-            if one := examine(each, shard.damage):  # else the job that writes here has removed it
-                found.append(one)
-                if not as_json:
-                    _say_verdict(one)
-        if not found:
-            raise history.nothing(path)
+        for one in look(path, shard.damage):
+            found.append(one)
+            if not as_json:
+                _say_verdict(one)
         rows += map(_verdict, found)
-        if run:
+        if not (path / NAME).is_file():
             newest = marks(found).get(history.LATEST)
             resumes[str(path)] = str(newest) if newest else None
     good = all(row["ok"] for row in rows)

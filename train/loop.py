@@ -267,7 +267,7 @@ class Loop:
         """The strategy's state, and what the loop must know to go on from it."""
         state, data = self.strategy.state(), self.job.dataset
         facts = {"fed": self.fed, "judged": self.judged, "watch": self.watch.state(), "life": self.rhythm.state()}
-        facts |= {"config": asdict(self.job.config), "data": data.digest}
+        facts |= {"config": asdict(self.job.config), "data": data.digest, "epoch": self.fed / len(self.sampler)}
         samples = {
             "shape": list(data.shape),
             "classes": data.classes,
