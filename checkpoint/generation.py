@@ -6,6 +6,7 @@ training it protects.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,12 @@ class Generation:
             raise CheckpointError("\n  ".join(problems), "use another generation")
         self.manifest = manifest.load(self.path)
         self.meta = Meta(self.manifest.meta, self.path)
+        self._open = ExitStack()
         self._files = {file.name: self._opened(self.path / file.name) for file in self.manifest.files}
 
-    @staticmethod
-    def _opened(path: Path) -> h5py.File:
+    def _opened(self, path: Path) -> h5py.File:
         try:
-            return h5py.File(path, "r", locking=False)
+            return self._open.enter_context(h5py.File(self._open.enter_context(path.open("rb")), "r"))
         except OSError as error:
             raise CheckpointError(f"{path} cannot be opened: {error}", "use another generation") from error
 
@@ -64,7 +65,7 @@ class Generation:
                 "load it into the model that was saved",
             )
         out = np.empty(spec.shape, first.dtype)
-        found = sum(shard.copy(self._files[file.name], one, spec, out) for file, one in stored)
+        found = sum(shard.copy(self.path / file.name, self._files[file.name], one, spec, out) for file, one in stored)
         if found != out.size:
             raise CheckpointError(f"{self.path} has {found} of the {out.size} elements of {name} at {spec.origin}")
         return out
@@ -78,8 +79,7 @@ class Generation:
         return "the run was saved with other optimizer settings: give those, first of all the same optim.name and optim.momentum"
 
     def close(self) -> None:
-        for file in self._files.values():
-            file.close()
+        self._open.close()
 
 
 def verify(path: Path) -> list[str]:

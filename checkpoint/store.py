@@ -160,6 +160,7 @@ class Store:
         """The lowest number whose file names are free in `path`: 1, or more where this step was saved before."""
         assert self.lease
         self.lease.check()
+        history.respect(path)
         with commit.writing(path):
             path.mkdir(exist_ok=True)
             commit.sync_folder(path.parent)

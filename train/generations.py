@@ -22,7 +22,7 @@ from .summary import size
 from .terminal import console, say_json, table
 
 LONG = 60  # characters of a fact in a table
-SHOWN = ("step", "epoch", "config")  # facts with a row of their own
+SHOWN = ("step", "epochs", "config")  # facts with a row of their own
 
 
 def opened(path: Path, best: bool) -> Generation:

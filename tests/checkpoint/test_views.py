@@ -74,13 +74,13 @@ ARRAYS = {"model/0.weight": np.arange(12, dtype="float32").reshape(4, 3), "model
 
 def test_list_shows_the_newest_first_with_marks_and_merit(tmp_path, command, facts):
     for step, loss in [(10, 0.5), (20, 0.25), (30, None)]:
-        save(tmp_path, ARRAYS, step, merit=None if loss is None else ("loss", -loss), epoch=step / 20)
+        save(tmp_path, ARRAYS, step, merit=None if loss is None else ("loss", -loss), epochs=step / 20)
     code, told = facts("list", tmp_path)
     rows = told["generations"]
     assert code == 0 and [row["step"] for row in rows] == [30, 20, 10]
     assert [row["marks"] for row in rows] == [["latest"], ["best"], []]
     assert [row["merit"] for row in rows] == [None, {"figure": "loss", "value": 0.25}, {"figure": "loss", "value": 0.5}]
-    assert [row["epoch"] for row in rows] == [1.5, 1, 0.5] and {row["state"] for row in rows} == {"complete"}
+    assert [row["epochs"] for row in rows] == [1.5, 1, 0.5] and {row["state"] for row in rows} == {"complete"}
     code, out, _ = command("list", tmp_path)
     line = next(line for line in out.splitlines() if "step-00000020" in line)
     assert code == 0 and "loss 0.25" in line and "best" in line and "complete" in line

@@ -45,7 +45,7 @@ def train(folder: Path, *overrides: str, ranks: int = 1) -> Path:
 def test_show_says_what_one_would_have_to_type(trained: Path, command: Command) -> None:
     code, out, _ = command("show", trained, "--json")
     told = json.loads(out)
-    assert code == 0 and told["epoch"] == 1 and told["facts"]["fed"] == told["step"] == 6
+    assert code == 0 and told["epochs"] == 1 and told["facts"]["fed"] == told["step"] == 6
     assert told["settings"]["train.batch"] == 240 and told["settings"]["train.backend"] == "reference"
     assert "train.seed" not in told["settings"], "a default says nothing"
     typed = [
@@ -78,7 +78,7 @@ def test_best_is_another_generation_than_the_newest(tiny: list[str], tmp_path: P
         tmp_path / "run", *tiny, "checkpoint.best=loss", "optim.lr=0"
     )  # of equal epochs the first is the best
     told = json.loads(command("list", folder, "--json")[1])
-    assert [(row["step"], row["epoch"], row["marks"]) for row in told["generations"]] == [
+    assert [(row["step"], row["epochs"], row["marks"]) for row in told["generations"]] == [
         (10, 2, ["latest"]),
         (5, 1, ["best"]),
     ]
