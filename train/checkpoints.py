@@ -57,7 +57,7 @@ def _words(row: dict[str, Any]) -> tuple[str, ...]:
     if row["step"] is not None:
         epochs = "" if row["epochs"] is None else f"{row['epochs']:.4g}"
         merit = "{figure} {value:.4g}".format(**row["merit"]) if row["merit"] else ""
-        known = (epoch, str(row["ranks"]), size(row["bytes"]), row["written"][:16].replace("T", " "), merit)
+        known = (epochs, str(row["ranks"]), size(row["bytes"]), row["written"][:16].replace("T", " "), merit)
     return row["generation"], *known, ", ".join(row["marks"]), row["state"]
 
 
