@@ -59,6 +59,12 @@ def test_show_says_what_one_would_have_to_type(trained: Path, command: Command) 
     assert {one["name"] for one in told["tensors"]} >= {"model/0.weight", "optimizer/velocity/0.weight"}
 
 
+def test_the_page_of_the_format_names_every_fact(trained: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "checkpoints.md").read_text(encoding="utf-8")
+    facts = json.loads(next(trained.glob("generations/*/manifest.json")).read_text())["meta"]
+    assert not [name for name in facts if f"`{name}`" not in page]
+
+
 def test_a_pipeline_and_a_serial_run_are_compared_as_one_model(
     tiny: list[str], tmp_path: Path, command: Command
 ) -> None:
