@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -124,3 +125,13 @@ def test_looking_loads_no_compiler_and_no_mpi(trained: Path) -> None:
     command = [sys.executable, "-c", program, str(trained), "list", "verify", "show", "diff"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.splitlines()[-1] == "[]", done.stdout
+
+
+def test_a_reader_who_has_seen_enough_gets_no_traceback(trained: Path) -> None:
+    """`shoal checkpoint show RUN | head -1`"""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "shoal", "checkpoint", "show", str(trained)]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
