@@ -256,6 +256,7 @@ class Loop:
         state, data = self.strategy.state(), self.job.dataset
         facts = {"fed": self.fed, "judged": self.judged, "watch": self.watch.state(), "epoch": asdict(self.mean)}
         facts |= {"life": self.saver.rhythm.state(), "config": asdict(self.job.config), "data": data.digest}
+        facts["epochs"] = self.fed / len(self.sampler)  # for people
         inference = {"shape": list(data.shape), "classes": data.classes, "outputs": outputs(data)}
         return replace(state, meta={**state.meta, **facts, **inference})
 
