@@ -423,7 +423,7 @@ def test_what_a_mesh_trained_has_the_same_figures_on_any_ranks(
 ) -> None:
     """A stage's share of memory was asked of the one rank that evaluates the whole; predictions go by sample, not by rank."""
     ranks, settings = STRATEGIES["mesh"]
-    summary, _ = train("run", ranks, *settings, "train.dtype=float64", "train.metrics=accuracy,f1", "parallel.memory_mb=0.2")
+    summary, _ = train("run", ranks, *settings, "train.dtype=float64", "train.metrics=accuracy,f1", "parallel.memory_mb=0.03")
     np.savez(tmp_path / "x.npz", x=datasets.images(7)[0])
     folder, figures, predicted = str(tmp_path / "run"), [], []
     for count in (1, 2, 3):
