@@ -6,6 +6,7 @@ Runs are killed by SIGKILL as one rank is about to feed a given batch; whatever 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import datasets
 import numpy as np
 import pytest
 from killed import killed_at
+from launch import mpirun
 
 from shoal.checkpoint import commit
 from shoal.checkpoint.generation import Generation
@@ -438,3 +440,54 @@ def test_what_a_mesh_trained_has_the_same_figures_on_any_ranks(
     for rows in predicted:
         assert [row[:2] for row in rows] == [row[:2] for row in predicted[0]]
         assert np.array(rows)[:, 2:].astype(float) == pytest.approx(np.array(predicted[0])[:, 2:].astype(float), rel=1e-8)
+
+
+# ---------------------------------------------------------------------------------------------------- the command, under mpirun
+
+
+COMMAND = """
+import os, signal, sys
+from shoal.cli import main
+from shoal.mpi.synchronous import Synchronous
+
+feed, at = Synchronous.feed, {at}
+
+def told(self, batch):
+    if (self.step, self.communicator.rank) == at:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return feed(self, batch)
+
+Synchronous.feed = told
+sys.argv = ["shoal", "train", "digits-cnn", *{arguments}]
+main()
+"""
+
+
+def test_the_command_resumes_under_mpirun_what_was_killed_on_other_ranks_and_meshes(tiny: list[str], tmp_path: Path) -> None:
+    """Killed and resumed to the bit past a damaged generation; then as a pipeline, killed, and on three ranks, as the uncut run."""
+    settings = [*tiny, "train.dtype=float64", "train.epochs=4", "checkpoint.every_steps=2", "optim.warmup_steps=3", *AUGMENTED]
+
+    def shoal(ranks: int, name: str, *more: str, at: tuple[int, int] | None = None) -> str:
+        arguments = [*settings, *more, f"run.folder={tmp_path / name}"]
+        done = mpirun(ranks, COMMAND.format(at=at, arguments=arguments))
+        assert (done.code != 0) == bool(at), done.text
+        return done.text
+
+    whole = load("digits-cnn", [*settings, f"run.folder={tmp_path / 'whole'}"])
+    run(2, lambda c: start.train(whole, c, Silent()), backend="reference")
+    shoal(2, "run", at=(13, 1))
+    newest, before = generations(tmp_path / "run")[:2]
+    assert newest.name == "step-00000012"
+    shutil.copytree(tmp_path / "run", tmp_path / "chain")
+    flipped(newest / "rank-0000.h5")
+    said = shoal(2, "run", "--resume")
+    assert f"{newest / 'rank-0000.h5'} is damaged" in said and f"resuming {before}" in said
+    assert contents(tmp_path / "run") == contents(tmp_path / "whole") and facts(tmp_path / "run") == facts(tmp_path / "whole")
+
+    pipeline = ["--resume", "parallel.mesh.pipeline=2", "train.micro_batches=3"]
+    said = shoal(2, "chain", *pipeline, at=(15, 0))
+    assert "changed since the checkpoint: train.micro_batches 1 -> 3, parallel.mesh {} -> { pipeline = 2 }" in said
+    assert "changed since the checkpoint: ranks 2 -> 3" in shoal(3, "chain", "--resume")
+    for name, value in contents(tmp_path / "chain").items():
+        expected = np.frombuffer(contents(tmp_path / "whole")[name])
+        assert np.linalg.norm(np.frombuffer(value) - expected) <= 1e-10 * np.linalg.norm(expected), name
