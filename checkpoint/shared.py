@@ -14,10 +14,9 @@ import numpy as np
 
 from ..core.spec import Spec
 from ..mpi.communicator import Communicator
+from . import slices
 from .agreement import on_rank_0
 from .generation import Generation, Meta
-
-CHUNK = 16 << 20  # bytes of one broadcast
 
 
 class SharedGeneration:
@@ -64,7 +63,7 @@ class SharedGeneration:
         return out
 
     def _serve(self, name: str, shape: list[int], origin: list[int], whole: list[int]) -> np.ndarray:
-        """One slice, on every rank, through memory of one slice; messages of at most CHUNK bytes."""
+        """One slice, on every rank, through memory of one slice; messages of at most PIECE bytes."""
         out = np.empty(0)
 
         def read() -> str:
@@ -78,8 +77,8 @@ class SharedGeneration:
         if self.communicator.rank != 0:
             out = np.empty(shape, dtype)
         data = out.reshape(-1).view(np.uint8)
-        for start in range(0, data.size, CHUNK):
-            self.communicator.broadcast(data[start : start + CHUNK], 0, f"read {name}")
+        for start in range(0, data.size, slices.PIECE):
+            self.communicator.broadcast(data[start : start + slices.PIECE], 0, f"read {name}")
         return out
 
     def close(self) -> None:
