@@ -444,6 +444,13 @@ def test_a_rule_that_needs_less_than_was_saved_goes_on(train: Any) -> None:
     assert said == ["changed since the checkpoint: optim.momentum 0.9 -> 0.0, train.epochs 1 -> 2"]
 
 
+def test_the_schedule_of_then_is_not_measured_by_the_epochs_of_now(train: Any) -> None:
+    """A long warm-up that was fine then was an error about a setting that the resumed run had left out."""
+    train("run", 1, "train.epochs=1", "train.batch=4", "optim.warmup_steps=10")
+    train("run", 1, "train.epochs=5", "train.batch=4", "optim.warmup_steps=50", resume=True)
+    train("run", 1, "train.epochs=1", "train.batch=4", resume=True)
+
+
 # ---------------------------------------------------------------------------------------------------- damage, evaluation
 
 
