@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from ..jobs.command import Command
     from ..train.config import Config
 
-MISTYPED = typer.BadParameter.__mro__[
-    1
-]  # what parsing raises: the UsageError of click, which typer may have its own copy of
 UNTRAINED = ("--help", "-h", "--print-config", "--dry-run")
 
 
@@ -59,7 +56,7 @@ def configuration(command: Command) -> Config:
     train = typer.main.get_group(app).commands["train"]
     try:
         given = train.make_context("shoal train", list(command.arguments)).params
-    except MISTYPED as error:
+    except Exception as error:  # click's UsageError, of which typer may have a copy of its own
         raise UsageError(f"shoal train: {error}", "shoal train --help lists its options") from error
     config = load(given["preset"], given["overrides"] or [])
     if command.moves and not Path(config.run.folder).is_absolute():

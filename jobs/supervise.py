@@ -82,7 +82,7 @@ def supervise(command: Command, config: Config, limits: Limits) -> int:
                 said, command = fewer(command, config)
             say(f"the world ended with {meaning(code)}; restart {count} of {limits.restarts} {origin(folder)}{said}")
             code = world(command, folder, limits.silence, asked)
-    say(f"ended with {meaning(code)} after {count} restart{'s' * (count != 1)}{end}")
+    say(f"ended with {f'code {code}' if asked else meaning(code)} after {count} restart{'s' * (count != 1)}{end}")
     return code
 
 
