@@ -1,22 +1,23 @@
-"""The commands that start runs and stay outside of them: run."""
+"""The commands that start runs and stay outside of them: run, submit."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..core.errors import UsageError
 from ..train.config import load
-from .app import Traceback, app, reported
+from .app import PRESET, Overrides, Traceback, app, reported
 
 if TYPE_CHECKING:
     from ..jobs.command import Command
     from ..train.config import Config
 
+MISTYPED: Any = typer.BadParameter.__mro__[1]  # click's UsageError, of which typer may have a copy of its own
 UNTRAINED = ("--help", "-h", "--print-config", "--dry-run")
 
 
@@ -56,10 +57,57 @@ def configuration(command: Command) -> Config:
     train = typer.main.get_group(app).commands["train"]
     try:
         given = train.make_context("shoal train", list(command.arguments)).params
-    except Exception as error:  # click's UsageError, of which typer may have a copy of its own
+    except MISTYPED as error:
         raise UsageError(f"shoal train: {error}", "shoal train --help lists its options") from error
     config = load(given["preset"], given["overrides"] or [])
     if command.moves and not Path(config.run.folder).is_absolute():
         problem = f"the launcher starts its ranks in another folder, so {config.run.folder} is not here"
         raise UsageError(problem, "give run.folder an absolute path")
     return config
+
+
+@app.command()
+@reported
+def submit(
+    preset: Annotated[str, typer.Argument(metavar="PRESET_OR_FILE", help=PRESET)],
+    overrides: Overrides = None,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
+    ranks_per_node: Annotated[int, typer.Option(min=1, help="Ranks on each machine.")] = 2,
+    cpus_per_rank: Annotated[int, typer.Option(min=1, help="CPUs of each rank: its kernels use so many threads.")] = 1,
+    time: Annotated[
+        str, typer.Option(metavar="[D-]HH:MM:SS", help="Of a job; the run goes on in the next.")
+    ] = "01:00:00",
+    partition: Annotated[str, typer.Option(metavar="NAME", help="Otherwise the cluster's default.")] = "",
+    account: Annotated[str, typer.Option(metavar="NAME", help="Otherwise your default.")] = "",
+    mem: Annotated[
+        int | None, typer.Option(min=0, metavar="MIB", help="Of each node; otherwise by the forecast. 0 asks for none.")
+    ] = None,
+    launcher: Annotated[
+        str, typer.Option(help='mpirun or srun, or one with options: "srun --mpi=pmix". Otherwise the job finds out.')
+    ] = "",
+    env: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Shell lines for the job, such as module load.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Of the script; otherwise stdout.")] = None,
+    run: Annotated[bool, typer.Option("--run", help="Submit it by sbatch, and print the number of the job.")] = False,
+    traceback: Traceback = False,
+) -> None:
+    """Write the Slurm script of a configuration: shoal submit lenet-fashion --nodes 4 --time 02:00:00 --run
+
+    The configuration is checked first: that it can be read, that its mesh and shares fit the ranks, that data and
+    run folder are there, what memory it needs. The job saves before its time is up, queues itself again and
+    continues until training is done. Everything of it is explained in the script, and in docs/slurm.md.
+    """
+    from ..jobs import submit as jobs
+    from ..jobs.script import Allocation
+
+    asked = Allocation(nodes, ranks_per_node, cpus_per_rank, time, partition, account, launcher, mem, env)
+    script, remarks = jobs.prepare(preset, overrides or [], asked)
+    for remark in remarks:
+        print(remark, file=sys.stderr)
+    if output:
+        output.write_text(script, encoding="utf-8")
+    if run:
+        print(jobs.submit(script, output))
+    elif not output:
+        print(script, end="")

@@ -118,8 +118,11 @@ def test_the_cgroup_quota_is_read(tmp_path: Path, text: str, cores: float) -> No
     assert quota(tmp_path) == cores
 
 
-def test_no_cgroup_means_no_limit(tmp_path: Path) -> None:
+def test_no_cgroup_means_no_limit_but_that_of_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLURM_CPUS_ON_NODE", raising=False)
     assert quota(tmp_path) == float("inf")
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", "3")
+    assert quota(tmp_path) == 3
 
 
 def test_events_are_one_json_object_a_line(tmp_path: Path) -> None:

@@ -237,9 +237,12 @@ def test_ranks_that_differ_do_not_start(tiny: list[str], tmp_path: Path, change:
 
 def test_export_writes_what_a_checkpoint_holds(shoal: Shoal, tiny: list[str], tmp_path: Path) -> None:
     assert shoal("train", "digits-cnn", *tiny).returncode == 0
-    done = shoal("export", "runs/digits-cnn", "w.npz", "--torch")
+    done = shoal("checkpoint", "export", "runs/digits-cnn", "w.npz", "--torch")
     assert (done.returncode, done.stdout) == (0, "6 tensors of digits-cnn after step 10 in w.npz\n")
     refused(
-        shoal("export", "runs/digits-cnn", "w.onnx"), 2, '"w.onnx" is not a file of weights', ".safetensors or .npz"
+        shoal("checkpoint", "export", "runs/digits-cnn", "w.onnx"),
+        2,
+        '"w.onnx" is not a file of weights',
+        ".safetensors or .npz",
     )
-    refused(shoal("export", "runs/nothing", "w.npz"), 5, "runs/nothing holds no checkpoint")
+    refused(shoal("checkpoint", "export", "runs/nothing", "w.npz"), 5, "runs/nothing holds no checkpoint")

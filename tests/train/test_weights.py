@@ -155,8 +155,8 @@ def test_a_head_of_other_classes_that_is_not_fresh_is_refused(trained: Path, tmp
 
 @pytest.mark.parametrize("file, torch", [("w.safetensors", False), ("w.safetensors", True), ("w.npz", True)])
 def test_what_is_exported_can_be_trained_on(trained: Path, tmp_path: Path, file: str, torch: bool) -> None:
-    line = export(trained, tmp_path / file, torch)
-    assert line == f"6 tensors of digits-cnn after step 10 in {tmp_path / file}"
+    facts = export(trained, tmp_path / file, torch)
+    assert (facts["tensors"], facts["model"], facts["step"]) == (6, "digits-cnn", 10)
     found = weights.read(tmp_path / file)
     assert found.metadata["model"] == "digits-cnn" and found.metadata["format"] == ("pt" if torch else "shoal")
     assert ("2.weight" in found.arrays) is torch  # in PyTorch a ReLU lies between
