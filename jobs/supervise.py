@@ -237,13 +237,9 @@ def await_lease(folder: Path, asked: Asked) -> None:
     On this host it is free once its holder is gone; a rank 0 elsewhere may be still on its way out.
     """
     until = time.monotonic() + lease.STALE + lease.BEAT
-    while (folder / lease.NAME).exists() and not asked and time.monotonic() < until:
-        try:
-            lease.Lease(folder).release()
-        except errors.CheckpointError:
+    with suppress(OSError):  # what cannot be written is for the world to say
+        while not asked and not lease.free(folder) and time.monotonic() < until:
             time.sleep(LOOK)
-        except OSError:
-            return  # what cannot be written is for the world to say
 
 
 @contextmanager

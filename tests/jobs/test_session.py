@@ -18,6 +18,7 @@ import pytest
 from faked import Launcher, eventually, gone
 
 from shoal.checkpoint import lease
+from shoal.checkpoint.lease import Lease
 from shoal.jobs import session as sessions
 from shoal.jobs import supervise as supervision
 from shoal.jobs.session import Session
@@ -138,7 +139,8 @@ def test_a_restart_waits_for_the_lease_of_a_rank_0_elsewhere(tmp_path: Path, mon
     await_lease(tmp_path, [signal.SIGTERM])
     assert json.loads((tmp_path / "lease.json").read_text()) == left  # told to end meanwhile
     await_lease(tmp_path, [])
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["lease.json"]  # for the heir, who learns from it of the death
+    assert Lease(tmp_path).inherited
 
 
 # ---------------------------------------------------------------------------------------------------- signals
