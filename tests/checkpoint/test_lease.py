@@ -46,7 +46,7 @@ def test_a_lease_says_who_holds_it_and_goes_with_close(tmp_path):
     with Store(tmp_path, Alone()) as store:
         record = json.loads((tmp_path / "lease.json").read_text())
         process = {"pid": os.getpid(), "start": started(os.getpid())}
-        assert record == {"host": socket.gethostname(), **process, "token": store.lease.token}
+        assert record == {"host": socket.gethostname(), **process, "token": store.keeper.lease.token}
     assert not (tmp_path / "lease.json").exists()
 
 
