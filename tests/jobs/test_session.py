@@ -19,10 +19,12 @@ from faked import Launcher, eventually, gone
 
 from shoal.checkpoint import lease
 from shoal.checkpoint.lease import Lease
+from shoal.jobs import life as signs
 from shoal.jobs import session as sessions
 from shoal.jobs import supervise as supervision
+from shoal.jobs.life import Life
 from shoal.jobs.session import Session
-from shoal.jobs.supervise import Life, await_lease
+from shoal.jobs.supervise import await_lease
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def launcher(tmp_path: Path) -> Callable[..., Launcher]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervision, "LOOK", 0.01)
+    monkeypatch.setattr(signs, "LOOK", 0.01)
     monkeypatch.setattr(sessions, "GRACE", 0.3)
 
 
@@ -43,7 +45,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def life(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """life.after(seconds, written=bytes, ranks=[...]): what is wrong with a world that shows these signs."""
     clock, shown = [0.0], SimpleNamespace(bytes=0, ranks=[1])
-    monkeypatch.setattr(supervision, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(signs, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     fake: Any = SimpleNamespace(written=lambda: shown.bytes, ranks=lambda: shown.ranks)
 
     def after(seconds: float, written: int = 0, ranks: tuple[int, ...] = (1,)) -> str:
