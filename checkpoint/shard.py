@@ -57,7 +57,7 @@ def numbers(part: Sequence[Slice], arrays: Mapping[str, Any]) -> Iterator[np.nda
 
 
 def _fill(path: Path, part: Sequence[Slice], numbers: Iterator[np.ndarray], about: dict[str, Any]) -> None:
-    with h5py.File(path, "w", libver=LIBRARY, locking=False) as file:
+    with path.open("w+b") as raw, h5py.File(raw, "w", libver=LIBRARY) as file:
         file.attrs.update(about)
         for one in part:
             dataset, crc = file.create_dataset(one.name, one.shape, one.dtype, track_times=False), 0
@@ -78,7 +78,7 @@ def sha256(path: Path) -> str:
     """Of a file, in blocks so large that the thread seldom asks for Python's lock."""
     digest = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
-        block = memoryview(np.empty(min(slices.PIECE, path.stat().st_size) or 1, np.uint8))
+        block = np.empty(min(slices.PIECE, path.stat().st_size) or 1, np.uint8).data
         while size := file.readinto(block):
             digest.update(block[:size])
     return digest.hexdigest()
@@ -106,7 +106,7 @@ def misfit(folder: Path, file: File) -> str:
     return f"{path} has {size:,} bytes, {file.bytes:,} were written" if size != file.bytes else ""
 
 
-def copy(file: h5py.File, stored: Slice, wanted: Spec, into: np.ndarray) -> int:
+def copy(path: Path, file: h5py.File, stored: Slice, wanted: Spec, into: np.ndarray) -> int:
     """Copies what `stored` has of the slice `wanted` into its place; the number of elements copied."""
     common = overlap(stored, wanted)
     if common is None:
@@ -114,7 +114,7 @@ def copy(file: h5py.File, stored: Slice, wanted: Spec, into: np.ndarray) -> int:
     source, place = common
     part = file[stored.name][source]
     if part.shape == stored.shape and _crc32(part) != file[stored.name].attrs["crc32"]:
-        raise CheckpointError(f"{stored.name} in {file.filename} does not have the crc32 it was saved with")
+        raise CheckpointError(f"{stored.name} in {path} does not have the crc32 it was saved with")
     into[place] = part
     return int(np.size(part))
 

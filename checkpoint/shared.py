@@ -20,12 +20,15 @@ from .generation import Generation, Meta
 
 
 class SharedGeneration:
-    """A verified generation that all ranks read together.   meta: the facts of the State that was saved."""
+    """A verified generation that all ranks read together.   meta: the facts of the State that was saved.   ranks: that saved it."""
 
-    def __init__(self, communicator: Communicator, path: Path, meta: dict[str, Any], source: Generation | None):
+    def __init__(
+        self, communicator: Communicator, path: Path, meta: dict[str, Any], ranks: int, source: Generation | None
+    ):
         self.communicator = communicator
         self.path = path
         self.meta = Meta(meta, path)
+        self.ranks = ranks
         self._source = source  # on rank 0 only
 
     @classmethod
@@ -36,10 +39,13 @@ class SharedGeneration:
         def look() -> list[Any] | None:
             nonlocal source
             source = find()
-            return [str(source.path), source.meta] if source else None
+            return [str(source.path), source.meta, source.manifest.ranks] if source else None
 
         found = on_rank_0(communicator, "checkpoint search", look)
-        return cls(communicator, Path(found[0]), found[1], source) if found else None
+        if not found:
+            return None
+        path, meta, ranks = found
+        return cls(communicator, Path(path), meta, ranks, source)
 
     def read(self, name: str, spec: Spec) -> np.ndarray:
         """Collective: Generation.read for every rank.

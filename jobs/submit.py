@@ -20,10 +20,11 @@ from pathlib import Path
 from ..checkpoint import history
 from ..core.errors import PlatformError, UsageError
 from ..core.partition import Partition
-from ..train import dry_run, run
+from ..train import dry_run
 from ..train.config import Config, load
 from ..train.data import open_dataset
 from ..train.parallel import mesh
+from ..train.resume import same_run
 from ..train.summary import size
 from .script import Allocation, script
 
@@ -136,7 +137,7 @@ def _step(config: Config, plan: dry_run.Plan) -> str:
     generation, data = history.open_generation(folder), open_dataset(config.data, config.train.dtype)
     meta = generation.meta
     generation.close()
-    run.same_run(generation.path, meta["config"], meta["data"], replace(config, data=data.config), data.digest)
+    same_run(generation.path, meta, replace(config, data=data.config), data.digest, total)
     if meta["fed"] >= total:
         cure = "give more train.epochs to continue it, or run.folder=FOLDER to start another"
         raise UsageError(f"{folder} is done: step {meta['fed']} of {total}", cure)

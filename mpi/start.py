@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from ..core.errors import PlatformError, UsageError
-from . import fatal, slurm
+from . import fatal, orphan, slurm
 from .alone import Alone
 from .communicator import Communicator
 
@@ -35,12 +35,16 @@ def connect(
 ) -> Communicator:
     """Alone without a launcher, else this rank of the world; then an uncaught error on one rank ends all.
 
+    A process that a launcher started ends with it.
+
     deadline: seconds a blocking call may take.   reduction: who adds, "fixed" for rank order.
     communicator: an mpi4py communicator to work in instead of the whole world.
     PlatformError where MPI is missing, or where it does not see the ranks that were launched.
     """
     if reduction not in ("fixed", "mpi"):
         raise UsageError(f'reduction "{reduction}" is not known', 'use "fixed" or "mpi"')
+    if starter := next((variable for variable in LAUNCHERS if variable in os.environ), None):
+        orphan.end_with_launcher(starter)
     launcher = launched(os.environ)
     if launcher is None and communicator is None:
         return Alone()

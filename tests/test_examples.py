@@ -20,5 +20,7 @@ def test_the_readme_shows_the_serial_example() -> None:
 
 
 def test_the_tables_in_the_docs_are_what_the_results_say() -> None:
-    done = subprocess.run([sys.executable, ROOT / "bench" / "tables.py", "--check"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, ROOT / "bench" / "tables.py", "--check"], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr

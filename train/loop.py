@@ -19,20 +19,21 @@ from typing import Any
 
 import numpy as np
 
-from ..checkpoint import history
 from ..checkpoint.store import Store
 from ..core.errors import Diverged, Preempted
 from ..core.events import Events
 from ..core.spec import State
 from ..mpi.strategy import Fetch, Report, Strategy
-from . import pulse, run
 from .augment import augmented
 from .build import Job, outputs
+from .mean import Mean
 from .metrics import Figures, Metrics, words
 from .pace import Pace
 from .progress import Silent
-from .rhythm import Rhythm
+from .pulse import Pulse, Word
+from .resume import compare
 from .sampler import in_batches
+from .saver import Saver
 from .signals import Wishes
 from .watch import Watch
 
@@ -57,38 +58,46 @@ class Loop:
     """One run of a job. fed: global batches fed since the very beginning, over all starts.
 
     wishes: signals of this rank.   machines: of all ranks.   began: when the command did, by pulse.now().
-    stopped: why it ended before the last epoch; "" where it did not.
+    judged: epochs that were evaluated.   stopped: why it ended before the last epoch; "" where it did not.
     """
 
     def __init__(self, job: Job, store: Store, screen: Silent, wishes: Wishes, machines: int, began: float):
-        self.job, self.store, self.screen = job, store, screen
-        self.events = Events(None, job.comm.rank)  # until the run folder is known to be ours
+        self.job, self.store, self.screen, self.wishes = job, store, screen, wishes
         self.strategy, self.sampler = job.strategy, job.sampler
-        self.wishes = wishes
-        self.fed, self.saved = 0, -1
-        self.judged = 0  # epochs that were evaluated
-        self.newest = ""  # the folder of the last save
+        self.fed = self.judged = 0
         self.pace = Pace(total=job.config.train.epochs * len(job.sampler))
         self.watch = Watch(job.config.checkpoint.best or "loss", job.config.train.patience)
-        self.rhythm = Rhythm(job.config.checkpoint, machines, began)
-        self.pulse = pulse.Pulse(job.comm, wishes, began, due=self.rhythm.due)
+        self.saver = Saver(job.config.checkpoint, store, Events(None, job.comm.rank), machines, began)
+        self.pulse = Pulse(job.comm, wishes, began, due=self.saver.rhythm.due, writing=lambda: store.writing)
         self.stopped = ""
+        self.mean = Mean()  # of the epoch's batches so far
         self.figures: Figures = {}  # after `evaluated` batches
         self.evaluated = -1
+
+    @property
+    def events(self) -> Events:
+        """They go nowhere until the run folder is known to be ours."""
+        return self.saver.events
+
+    @events.setter
+    def events(self, events: Events) -> None:
+        self.saver.events = events
 
     def resume(self) -> bool:
         """Continues from the newest believable generation; False where there is none."""
         generation = self.store.newest()
         if generation is None:
             return False
-        meta, digest = generation.meta, self.job.dataset.digest
-        run.same_run(generation.path, meta["config"], meta["data"], self.job.config, digest)
+        meta = generation.meta
+        for line in [f"resuming {generation.path}", *compare(generation, self.job)]:
+            self.screen.say(line)
         self.strategy.load_state(generation.read, meta)
-        self.watch.load_state(meta.get("watch", {}))
-        self.rhythm.load_state(meta.get("life", {}), self.store.inherited)
-        self.fed = self.saved = self.pace.done = generation.meta["fed"]
-        self.judged = meta.get("judged", self.sampler.position(self.fed)[0])
-        self.newest = str(generation.path)
+        self.watch.load_state(meta["watch"])
+        self.mean = Mean(**meta["epoch"])
+        self.saver.rhythm.load_state(meta["life"], self.store.inherited)
+        self.fed = self.saver.step = self.pace.done = meta["fed"]
+        self.judged = meta["judged"]
+        self.saver.newest = str(generation.path)
         return True
 
     def warm_up(self) -> None:
@@ -102,20 +111,20 @@ class Loop:
 
         Preempted after SIGUSR1 or SIGTERM, Interrupted after Ctrl-C: saved, all ranks after the same step.
         """
-        self.rhythm.start()
+        self.saver.rhythm.saved()  # time counts from here
         self.wishes.savable = True
         try:
             self._train()
         except Asked as asked:
             self._end_as_asked(asked)
         except KeyboardInterrupt:
-            raise Interrupted(f"interrupted {self._place()}; {self._kept()}", self._cure()) from None
+            raise Interrupted(f"interrupted {self._place()}; {self.saver.kept()}", self.saver.cure()) from None
 
     def _train(self) -> None:
         self._look(self.pulse.beat(steps=0))  # signals that came during the start
         epoch, start = self.sampler.position(self.fed)
-        if self.judged < epoch:  # saved between the end of an epoch and its evaluation
-            self._epoch_done(epoch - 1, [])
+        if self.judged < epoch:  # the checkpoint lies between the end of an epoch and its verdict
+            self._epoch_done(epoch - 1)
         self.stopped = self._reason() if self.watch.over else ""  # resumed with nothing changed
         while epoch < self.job.config.train.epochs and not self.stopped:
             self._epoch(epoch, start)
@@ -126,77 +135,63 @@ class Loop:
         self._save()
         if self.evaluated != self.fed:  # stopped within an epoch, or resumed at the end
             self._evaluate()
+        self.saver.finish()
 
     def _end_as_asked(self, asked: Asked) -> None:
         """Saves what there is, and says what to do."""
         self._drain("ending")
         self._save()
+        self.saver.finish()
         ranks = self.job.comm.size
         reason = f"{asked.signal} to {asked.ranks} of {ranks} ranks" if ranks > 1 else asked.signal
         self.events.write("stopped", step=self.fed, reason=reason)
+        end = f"{self._place()}; {self.saver.kept()}"
         if asked.signal == "SIGINT":
-            raise Interrupted(f"interrupted {self._place()}; {self._kept()}", self._cure(), agreed=True)
-        raise Preempted(f"ended by {reason} {self._place()}; {self._kept()}", self._cure())
+            raise Interrupted(f"interrupted {end}", self.saver.cure(), agreed=True)
+        raise Preempted(f"ended by {reason} {end}", self.saver.cure())
 
     def _place(self) -> str:
         return f"after step {self.fed} of {self.pace.total}"
 
-    def _kept(self) -> str:
-        newest = self._newest()
-        return f"the newest checkpoint is {newest}" if newest else "there is no checkpoint yet"
-
-    def _cure(self) -> str:
-        return "the same command with --resume continues from there" if self._newest() else ""
-
-    def _newest(self) -> str:
-        """A save may have been complete, but not yet known here."""
-        saved = history.readable(self.store.folder)
-        return str(saved[0][1]) if saved else self.newest
-
-    def _look(self, word: pulse.Word | None) -> bool:
-        """Whether a save is due; Asked where a signal asks to end."""
+    def _look(self, word: Word | None) -> bool:
+        """Whether time asks for a save; Asked where a signal asks to end."""
         if word and word.asked:
             raise Asked(word.asked, word.signals[word.asked])
-        return bool(word and word.due)
+        return self.saver.by_time(word)
 
     def _epoch(self, epoch: int, start: int) -> None:
         name = self._name(epoch)
         batches = self.sampler.batches(epoch, start)
-        losses: list[Report] = []
+        self.mean = self.mean if start else Mean()
         samples = augmented(self.job.dataset.train, self.job.config.data, self.job.config.train.seed, epoch)
         with self.job.prefetch.reading([self.strategy.needs(batch) for batch in batches], samples.read):
             for batch in batches:
-                losses += self._feed(name, batch)
+                self._feed(name, batch)
                 word = self.pulse.beat()
-                if self._look(word) or self._by_steps():
-                    losses += self._drain(name)
+                due = self._look(word) or self.saver.by_steps(self.fed)
+                if due and self.sampler.position(self.fed)[0] == epoch:  # else once the epoch is judged
+                    self._drain(name)
                     self._save()
                 if word and self._over(word):
                     break
-        losses += self._drain(name)
+        self._drain(name)
         if self.sampler.position(self.fed)[0] > epoch:
-            self._epoch_done(epoch, losses)
+            self._epoch_done(epoch)
         self.stopped = self._reason()
 
     def _name(self, epoch: int) -> str:
         return f"epoch {epoch + 1}/{self.job.config.train.epochs}"
 
-    def _by_steps(self) -> bool:
-        every = self.job.config.checkpoint.every_steps
-        return every > 0 and self.fed % every == 0
-
-    def _epoch_done(self, epoch: int, losses: Sequence[Report]) -> None:
-        """losses: of the steps that this start has made of it; none where it only evaluates."""
-        settings = self.job.config.checkpoint
+    def _epoch_done(self, epoch: int) -> None:
         figures = self._evaluate()
-        loss = {"loss": joined(losses).loss} if losses else {}
-        self.events.write("epoch", epoch=epoch, **loss, **figures)
-        said = [f"loss {loss['loss']:.4f}"] if losses else []
-        self.screen.say(f"{self._name(epoch)}: " + ", ".join([*said, *(" ".join(pair) for pair in words(figures))]))
+        self.events.write("epoch", epoch=epoch, loss=self.mean.loss, **figures)
+        self.screen.say(
+            f"{self._name(epoch)}: loss {self.mean.loss:.4f}, " + ", ".join(" ".join(pair) for pair in words(figures))
+        )
         self.judged = epoch + 1
-        if self.watch.see(figures, self.fed) and settings.best:
+        if self.watch.see(figures, self.fed) and self.job.config.checkpoint.best:
             self._save(best=True)
-        elif settings.every_epochs and (epoch + 1) % settings.every_epochs == 0:
+        elif self.saver.by_steps(self.fed) or self.saver.by_epochs(self.judged):
             self._save()
 
     def _reason(self) -> str:
@@ -210,24 +205,24 @@ class Loop:
         minutes = self.job.config.train.minutes
         return f"the time limit of {minutes:g} minutes" if word and self._over(word) else ""
 
-    def _over(self, word: pulse.Word) -> bool:
+    def _over(self, word: Word) -> bool:
         return 0 < 60 * self.job.config.train.minutes <= word.seconds
 
-    def _feed(self, name: str, batch: np.ndarray) -> list[Report]:
-        reports = self._timed(name, lambda: self.strategy.feed(batch))
+    def _feed(self, name: str, batch: np.ndarray) -> None:
+        self._timed(name, lambda: self.strategy.feed(batch))
         self.fed += 1
-        return reports
 
-    def _drain(self, name: str) -> list[Report]:
-        return self._timed(name, self.strategy.drain)
+    def _drain(self, name: str) -> None:
+        self._timed(name, self.strategy.drain)
 
-    def _timed(self, name: str, work: Any) -> list[Report]:
+    def _timed(self, name: str, work: Any) -> None:
         """Runs feed or drain, and keeps the accounts of where the time went."""
         counters, prefetch = self.job.comm.counters, self.job.prefetch
         began, blocked, idle = time.perf_counter(), counters.seconds, prefetch.waited
         reports: list[Report] = work()
         spent = (time.perf_counter() - began, counters.seconds - blocked, prefetch.waited - idle)
         self.pace.spend(*spent)
+        self.mean.add(reports)
         for report in reports:
             self.pace.add(report)
             fields = {"step": report.step, "samples": report.samples, "loss": report.loss}
@@ -235,45 +230,34 @@ class Loop:
             self._finite(report)
         if reports:
             self.screen.step(name, self.pace)
-        return reports
 
     def _finite(self, report: Report) -> None:
         """Diverged unless the loss is a number: the same on all ranks, and before such weights are saved."""
         if not isfinite(report.loss):
             cure = "lower optim.lr, warm up (optim.warmup_steps) or clip (optim.clip_norm)"
-            raise Diverged(f"the loss of step {report.step} is {report.loss}; {self._kept()}", cure)
+            raise Diverged(f"the loss of step {report.step} is {report.loss}; {self.saver.kept()}", cure)
 
     def _test_batches(self) -> list[np.ndarray]:
         return in_batches(np.arange(len(self.job.dataset.test)), self.job.config.train.batch)
 
     def _evaluate(self) -> Figures:
         test, metrics = self.job.dataset.test, self.job.metrics
-        beat = lambda: self._look(self.pulse.beat())  # noqa: E731
-        self.figures = evaluate(self.strategy, self._test_batches(), test.read, metrics, beat)
+        self.figures = evaluate(
+            self.strategy, self._test_batches(), test.read, metrics, lambda: self._look(self.pulse.beat())
+        )
         self.evaluated = self.fed
         return self.figures
 
     def _save(self, best: bool = False) -> None:
-        """A generation of the state as it is, unless there is one; the best is saved again, with its merit."""
-        if self.saved == self.fed and not best:
-            return
-        began = pulse.now()
-        self.newest = str(self.store.save(self._state(), self.watch.merit if best else None))
-        self.saved = self.fed
-        self.rhythm.saved(pulse.now() - began)
-        self.events.write("checkpoint", step=self.fed, folder=self.newest)
+        self.saver.save(self.fed, self._state, self.watch.merit if best else None)
 
     def _state(self) -> State:
         """The strategy's state, and what the loop must know to go on from it."""
         state, data = self.strategy.state(), self.job.dataset
-        facts = {"fed": self.fed, "judged": self.judged, "watch": self.watch.state(), "life": self.rhythm.state()}
-        facts |= {"config": asdict(self.job.config), "data": data.digest}
-        samples = {
-            "shape": list(data.shape),
-            "classes": data.classes,
-            "outputs": outputs(data),
-        }  # all that inference must know of them
-        return replace(state, meta={**state.meta, **facts, **samples})
+        facts = {"fed": self.fed, "judged": self.judged, "watch": self.watch.state(), "epoch": asdict(self.mean)}
+        facts |= {"life": self.saver.rhythm.state(), "config": asdict(self.job.config), "data": data.digest}
+        inference = {"shape": list(data.shape), "classes": data.classes, "outputs": outputs(data)}
+        return replace(state, meta={**state.meta, **facts, **inference})
 
 
 def evaluate(
@@ -285,15 +269,8 @@ def evaluate(
 ) -> Figures:
     """The loss over all of these batches, and what else is asked of them.   between: called after each batch."""
     metrics.clear()
-    reports = []
+    mean = Mean()
     for batch in batches:
-        reports.append(strategy.evaluate(batch, fetch, metrics.observe))
+        mean.add([strategy.evaluate(batch, fetch, metrics.observe)])
         between()
-    return metrics.figures(joined(reports).loss)
-
-
-def joined(reports: Sequence[Report]) -> Report:
-    """Several batches as one; the loss of none is a NaN."""
-    samples, right, mass = (sum(getattr(report, name) for report in reports) for name in ("samples", "right", "mass"))
-    loss = sum(report.loss * report.mass for report in reports) / mass if mass else float("nan")
-    return Report(reports[-1].step if reports else 0, samples, loss, right, mass)
+    return metrics.figures(mean.loss)

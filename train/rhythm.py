@@ -26,10 +26,6 @@ class Rhythm:
         self.before = 0.0  # seconds that earlier starts ran
         self.failures = 0
 
-    def start(self) -> None:
-        """Training begins, time counts from here."""
-        self.since = pulse.now()
-
     def due(self) -> bool:
         periods = [self.period] if self.period else []
         if self.interval:
@@ -37,11 +33,14 @@ class Rhythm:
             periods.append(self.interval.seconds)
         return bool(periods) and pulse.now() - self.since >= min(periods)
 
-    def saved(self, cost: float) -> None:
-        """A save was done and held training up for so many seconds."""
+    def saved(self) -> None:
+        """The state was saved, or taken for a save in the background; time counts from here."""
         self.since = pulse.now()
+
+    def paid(self, seconds: float) -> None:
+        """A save was committed, and held training up for so long."""
         if self.interval:
-            self.interval.saved(cost)
+            self.interval.saved(seconds)
 
     def _uptime(self) -> float:
         return self.before + pulse.now() - self.began

@@ -54,7 +54,7 @@ def train(
     wishes: signals, from whoever hears them.   Preempted, Interrupted: ended as they asked, and saved.
     """
     began = pulse.now()
-    folder = run.prepare(config, resume)
+    folder = run.prepare(config, resume, comm)
     with run.swept(folder), compiling(config, screen):
         job = build(config, comm)
         hosts = comm.allgather_obj(run.place(job.threads), "host map")
@@ -67,11 +67,13 @@ def train(
         store = Store(folder, comm, keep=config.checkpoint.keep, reject=lambda path, problem: screen.say(problem))
         loop = Loop(job, store, screen, wishes or Wishes(), machines, began)
         with store:
+            if store.remark:
+                screen.say(store.remark)
             found = resume and loop.resume()
             if not found and (line := finetune.load(job)):
                 screen.say(line)
-            if resume:
-                screen.say(f"resuming {loop.newest}" if found else f"nothing to resume in {folder}: starting at step 0")
+            if resume and not found:
+                screen.say(f"nothing to resume in {folder}: starting at step 0")
             events = loop.events = run.record(folder, job.config, hosts, comm.rank)
             events.write("start", ranks=comm.size, threads=job.threads, resume=resume)
             loop.warm_up()
@@ -82,7 +84,7 @@ def train(
     best = loop.watch.best if config.checkpoint.best else None
     memory = job.strategy.memory(), job.forecast.ranks[comm.rank].memory
     events.write("memory", measured=memory[0], planned=memory[1])
-    summary = summarise(comm, loop.pace, loop.figures, loop.newest, best, loop.stopped, memory)
+    summary = summarise(comm, loop.pace, loop.figures, loop.saver.newest, best, loop.stopped, memory)
     events.write("end", **summary.facts())
     events.close()
     return summary
@@ -114,11 +116,8 @@ def open_checkpoint(
     generation = SharedGeneration.open(comm, lambda: history.open_generation(Path(path), choose=choose))
     assert generation is not None
     saved = generation.meta["config"]
-    saved["parallel"] |= {
-        "shares": [],
-        "threads": 0,
-        "mesh": {},
-    }  # of the machines that trained, and no result depends on them
+    # of the machines that trained, and no result depends on them
+    saved["parallel"] |= {"shares": [], "threads": 0, "mesh": {}, "memory_mb": 0.0}
     return generation, changed(saved, overrides)
 
 

@@ -108,7 +108,7 @@ def test_it_counts_no_messages(clock: list[float]) -> None:
 
 def rhythm(clock: list[float], machines: int = 1, **settings: Any) -> Rhythm:
     found = Rhythm(Checkpoint(**settings), machines, clock[0])
-    found.start()
+    found.saved()
     return found
 
 
@@ -118,7 +118,7 @@ def test_a_save_is_due_after_so_many_seconds_and_counts_from_the_last(clock: lis
     assert not periodic.due()
     clock[0] += 2
     assert periodic.due() and not never.due()
-    periodic.saved(5.0)
+    periodic.saved()
     clock[0] += 29
     assert not periodic.due()
 
@@ -127,7 +127,8 @@ def test_auto_follows_the_measured_cost_and_the_failures_of_this_run(clock: list
     auto = rhythm(clock, machines=4, auto=True, mtbf_hours=8.0)
     clock[0] += FIRST + 1
     assert auto.due()  # the cost of the first is not known
-    auto.saved(2.0)
+    auto.saved()
+    auto.paid(2.0)
     assert auto.interval
     clock[0] += 100
     assert auto.interval.assumed == 7200

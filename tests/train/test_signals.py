@@ -86,20 +86,17 @@ def test_a_signal_anywhere_saves_ends_with_75_and_changes_no_bit(
     assert stored(tmp_path / "run") == stored(tmp_path / "whole")
 
 
-def test_a_run_saved_before_the_evaluation_of_its_epoch_makes_up_for_it(config: Any, tmp_path: Path) -> None:
-    """A save by steps at the end of an epoch lies before its evaluation: killed there, the epoch was never judged."""
-    settings = ["checkpoint.every_steps=5", "checkpoint.every_epochs=0", "train.patience=9"]
-    train(config(*settings, f"run.folder={tmp_path / 'whole'}"))
+def test_a_run_knows_how_often_it_was_killed(config: Any, tmp_path: Path) -> None:
+    """By the lease that a killed job leaves behind; one that was asked to end leaves none."""
     pid = os.fork()
     if pid == 0:
-        loop.Loop._epoch_done = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
-        train(config(*settings))
+        loop.Loop._evaluate = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
+        train(config("checkpoint.every_steps=2"))
     os.waitpid(pid, 0)
-    assert open_generation(tmp_path / "run").meta["judged"] == 0
-    train(config(*settings), resume=True)
-    assert stored(tmp_path / "run") == stored(tmp_path / "whole")
-    lives = [open_generation(tmp_path / name).meta["life"]["failures"] for name in ("whole", "run")]
-    assert lives == [0, 1]
+    assert open_generation(tmp_path / "run").meta["life"]["failures"] == 0
+    train(config("train.epochs=2"), resume=True)
+    train(config("train.epochs=3"), resume=True)
+    assert open_generation(tmp_path / "run").meta["life"]["failures"] == 1
 
 
 def test_a_signal_to_one_rank_ends_all_after_the_same_step(
@@ -220,3 +217,23 @@ def test_the_time_between_saves_may_be_seconds(config: Any, tmp_path: Path, monk
     assert [path.name for path in generations(tmp_path / "run")] == [f"step-{n:08d}" for n in (10, 9, 6, 3)]
     events = [json.loads(line) for line in (tmp_path / "run" / "events-0.jsonl").read_text().splitlines()]
     assert [event["step"] for event in events if event["event"] == "checkpoint"] == [3, 6, 9, 10]
+
+
+@pytest.mark.parametrize("place", ["in a step", "in the evaluation"])
+def test_saves_in_the_background_end_in_the_same_bits(
+    config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    settings = ["checkpoint.every_steps=1", "checkpoint.keep=99"]
+    train(config(*settings, f"run.folder={tmp_path / 'whole'}"))
+    cls, method, n, step = PLACES[place]
+    behind = config(*settings, "checkpoint.background=true")
+    with monkeypatch.context() as patch, Wishes().heard() as wishes, pytest.raises(Preempted):
+        Sender(patch, cls, method, n, "SIGUSR1")
+        train(behind, wishes=wishes)
+    assert open_generation(tmp_path / "run").meta["fed"] == step
+    train(behind, resume=True)
+    assert stored(tmp_path / "run") == stored(tmp_path / "whole")
+    for path in generations(tmp_path / "run"):  # every one of them is what was saved at that step
+        assert (path / "rank-0000.h5").read_bytes() == (
+            tmp_path / "whole/generations" / path.name / "rank-0000.h5"
+        ).read_bytes()

@@ -251,7 +251,9 @@ def test_two_ranks_stop_after_the_same_step_and_save_one_state(
     Clock(monkeypatch, seconds=10)
     settings = config("train.minutes=1.1", "checkpoint.best=loss")
     ended = run(2, lambda comm: start.train(settings, comm, Silent()))
-    assert [(one.steps, one.stopped, one.best) for one in ended] == 2 * [(7, "the time limit of 1.1 minutes", ended[0].best)]
+    assert [(one.steps, one.stopped, one.best) for one in ended] == 2 * [
+        (7, "the time limit of 1.1 minutes", ended[0].best)
+    ]
     assert steps(tmp_path / "run") == [5, 7] and ended[0].best["step"] == 5
 
 
