@@ -62,7 +62,7 @@ def submit(text: str, file: Path | None = None) -> str:
     command = [sbatch, "--parsable", *([str(file)] if file else [])]
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     if done.returncode:
-        cure = "change --partition, --account, --time, --nodes, --ranks-per-node, --cpus-per-rank or --mem; sinfo shows what there is"
+        cure = "change --partition, --account, --time, --nodes, --ranks-per-node, --cpus-per-rank or --mem (0 asks for none)"
         raise UsageError(f"sbatch refused the job: {done.stderr.strip()}", cure)
     return done.stdout.strip().split(";")[0]  # the name of the cluster may follow
 
