@@ -73,4 +73,4 @@ def marks(found: list[Found]) -> dict[str, Path]:
 
 def unfinished(folder: Path) -> list[Path]:
     """Folders of generations without a manifest: a save that is under way, or what a killed one left."""
-    return sorted(path for path in Path(folder).glob("generations/*/") if not (path / manifest.NAME).exists())
+    return [path for path in reversed(history.folders(folder)) if not (path / manifest.NAME).exists()]
