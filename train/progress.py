@@ -13,10 +13,11 @@ from typing import Literal, get_args
 
 from ..core.errors import UsageError
 from .pace import Pace, clock
-from .terminal import console, width
+from .terminal import console, redrawn, width
 
 Mode = Literal["auto", "bar", "lines", "none"]
 LINE_EVERY = 100  # steps between plain lines
+SHORTEST = 5  # columns of a bar
 
 
 class Silent:
@@ -74,7 +75,7 @@ class Lines(Silent):
 
 
 class Bar(Lines):
-    """A live bar of one line; what is said stays above it."""
+    """A live bar of one line; what is said stays above it. Of its notes the first are shown, as many as there is room for."""
 
     def __init__(self) -> None:
         from rich.progress import BarColumn, Progress, TextColumn
@@ -86,32 +87,50 @@ class Bar(Lines):
         self.drawn = 0.0
 
     def say(self, text: str) -> None:
+        self._fit()
         self.live.console.print(text, highlight=False, markup=False)
 
     def prepare(self) -> None:
         super().prepare()
         self.live.start()
         self.live.console.show_cursor(True)  # a job that is killed could not bring it back
-        self._draw("warm-up", None, 0, "", now=True)
+        self._draw("warm-up", None, 0, [], now=True)
 
     def made(self, name: str, seconds: float | None, from_cache: bool) -> None:
         Silent.made(self, name, seconds, from_cache)
-        note = self.kernels() + (f", now {name}" if seconds is None else "")
-        self._draw("warm-up", None, 0, note, now=seconds is None)
+        notes = [f"{self.made_ready} kernels ready", f"{self.compiled} compiled", *([f"now {name}"] * (seconds is None))]
+        self._draw("warm-up", None, 0, notes, now=seconds is None)
 
     def step(self, epoch: str, pace: Pace) -> None:
         busy = " ".join(f"{name[:4]} {share:.0%}" for name, share in pace.shares().items())
-        note = f"loss {pace.loss:.4f}  {pace.speed:,.0f}/s  {busy}  {clock(pace.left)} left"
-        self._draw(epoch, pace.total, pace.done, note, now=pace.done == pace.total)
+        notes = [f"loss {pace.loss:.4f}", f"{clock(pace.left)} left", f"{pace.speed:,.0f}/s", busy]
+        self._draw(epoch, pace.total, pace.done, notes, now=pace.done == pace.total)
 
     def close(self) -> None:
         self.live.stop()
 
-    def _draw(self, text: str, total: int | None, done: int, note: str, now: bool) -> None:
+    def _draw(self, text: str, total: int | None, done: int, notes: list[str], now: bool) -> None:
         """Ten times a second is enough for an eye, and a thread that redraws would take time from the kernels."""
         if now or time.perf_counter() - self.drawn > 0.1:
             self.drawn = time.perf_counter()
+            self._fit()
+            note = first(notes, self.live.console.width - len(text) - SHORTEST - 2)
             self.live.update(self.task, description=text, total=total, completed=done, note=note, refresh=True)
+
+    def _fit(self) -> None:
+        """Windows are resized, and a line that is wider than its window cannot be drawn again in place."""
+        self.live.console.width = width(2) or self.live.console.width
+
+
+def first(notes: list[str], room: int) -> str:
+    """The first of the notes, two spaces between them: as many as fit into so many columns."""
+    shown = ""
+    for note in notes:
+        longer = f"{shown}  {note}" if shown else note
+        if len(longer) > room:
+            break
+        shown = longer
+    return shown
 
 
 def screen(mode: str | None, rank: int) -> Silent:
@@ -121,4 +140,4 @@ def screen(mode: str | None, rank: int) -> Silent:
         raise UsageError(f'progress "{mode}" is not known', f"use one of {', '.join(get_args(Mode))}")
     if rank or mode == "none":
         return Silent()
-    return Bar() if mode == "bar" or (mode == "auto" and width(2)) else Lines()
+    return Bar() if mode == "bar" or (mode == "auto" and redrawn()) else Lines()

@@ -6,6 +6,7 @@ compute, communication and idle are the mean over the ranks.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,7 +14,9 @@ from ..mpi.communicator import Communicator
 from . import confusion
 from .metrics import Figures, words
 from .pace import Pace, clock
-from .terminal import console, say_json
+from .terminal import console, say_json, table
+
+NARROW = 36  # columns: below, no table
 
 
 @dataclass(frozen=True)
@@ -119,14 +122,25 @@ def summarise(
 
 def show(result: Scored) -> None:
     """A table on stdout, and below it the confusion matrix, where that was asked for."""
-    from rich.table import Table
+    screen = console()
+    if screen.width < NARROW:
+        screen.print(*_stacked(result.rows()), sep="\n")
+    else:
+        made = table(("", ""), result.rows())
+        made.columns[0].style = "bold"
+        screen.print(made)
+    if "confusion" in result.figures:
+        screen.print(confusion.table(result.figures["confusion"]))
 
-    table = Table(show_header=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for row in result.rows():
-        table.add_row(*row)
-    console().print(table, *(confusion.table(counts) for name, counts in result.figures.items() if name == "confusion"))
+
+def _stacked(rows: list[tuple[str, str]]) -> Iterator[Any]:
+    """A name on a line, its figure below: for where two columns have no room."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    for name, figure in rows:
+        yield Text(name, "bold")
+        yield Padding(Text(figure, overflow="fold"), (0, 0, 0, 2))
 
 
 def show_json(result: Scored) -> None:

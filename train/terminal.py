@@ -2,7 +2,8 @@
 
 Under mpirun the question cannot be asked of a rank's own stdout and stderr: those are a pipe or a pseudo-terminal that
 the launcher reads, whatever the launcher's own output is. So it is asked of the outermost launcher among the parents of
-this process. Where that sits on another machine (Slurm), the answer is no.
+this process. Where that sits on another machine (Slurm), the answer is no. What is to be seen before a line is complete
+is written to that terminal itself: Open MPI's mpirun hands on whole lines only, and a bar is none until it has ended.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ..core.events import finite
 
@@ -29,9 +30,8 @@ def console(stderr: bool = False, force: bool = False) -> Console:
     from rich.console import Console
 
     columns = width(2 if stderr else 1)
-    stream = sys.stderr if stderr else sys.stdout
     return Console(
-        file=stream,
+        file=_seen_at_once() if stderr else sys.stdout,
         force_terminal=force or columns is not None,
         width=columns or _told() or PLAIN,
         highlight=False,
@@ -67,12 +67,8 @@ def _told() -> int:
 
 def width(descriptor: int) -> int | None:
     """Columns of the terminal where this process's stdout (1) or stderr (2) ends up; None where it is no terminal."""
-    try:
-        target = str(Path(f"/proc/{_launcher(os.getpid())}/fd/{descriptor}").readlink())
-        if not target.startswith(("/dev/pts/", "/dev/tty")):
-            return None
-        terminal = os.open(target, os.O_RDONLY | os.O_NOCTTY)
-    except OSError:
+    terminal = _terminal(_launcher(os.getpid()), descriptor)
+    if terminal is None:
         return None
     try:
         return os.get_terminal_size(terminal).columns or 80
@@ -80,6 +76,27 @@ def width(descriptor: int) -> int | None:
         return None
     finally:
         os.close(terminal)
+
+
+def redrawn() -> bool:
+    """Whether a person looks at stderr, on a terminal where a line can be drawn again."""
+    return width(2) is not None and os.environ.get("TERM", "") not in ("dumb", "unknown")
+
+
+def _seen_at_once() -> TextIO:
+    """stderr; below a launcher whose stderr is a terminal, that terminal."""
+    launcher = _launcher(os.getpid())
+    terminal = _terminal(launcher, 2) if launcher != os.getpid() else None
+    return sys.stderr if terminal is None else os.fdopen(terminal, "w", encoding="utf-8")
+
+
+def _terminal(process: int, descriptor: int) -> int | None:
+    """A descriptor of our own for the terminal that is a descriptor of this process; None where it is none, or not ours to write."""
+    try:
+        target = str(Path(f"/proc/{process}/fd/{descriptor}").readlink())
+        return os.open(target, os.O_WRONLY | os.O_NOCTTY) if target.startswith(("/dev/pts/", "/dev/tty")) else None
+    except OSError:
+        return None
 
 
 def _launcher(process: int) -> int:
