@@ -98,8 +98,8 @@ class Bar(Lines):
 
     def made(self, name: str, seconds: float | None, from_cache: bool) -> None:
         Silent.made(self, name, seconds, from_cache)
-        notes = [f"{self.made_ready} kernels ready", f"{self.compiled} compiled", *([f"now {name}"] * (seconds is None))]
-        self._draw("warm-up", None, 0, notes, now=seconds is None)
+        notes, began = [f"{self.made_ready} kernels ready", f"{self.compiled} compiled"], seconds is None
+        self._draw("warm-up", None, 0, [*notes, f"now {name}"] if began else notes, now=began)
 
     def step(self, epoch: str, pace: Pace) -> None:
         busy = " ".join(f"{name[:4]} {share:.0%}" for name, share in pace.shares().items())

@@ -109,7 +109,7 @@ def test_a_window_may_be_resized(gate: Path) -> None:
         terminal.resize(40)
         gate.write_text("11")
         terminal.until(lambda text: "epoch 2/4" in text)
-        assert re.fullmatch(r"epoch 2/4 ━+ loss 2\.0000  16:38 left", terminal.screen.text), terminal.screen.text
+        assert re.fullmatch(r"epoch 2/4 ━+ loss 2\.0000  16:38 left", terminal.screen.text.splitlines()[-1])
 
 
 def test_a_terminal_that_cannot_redraw_gets_lines(gate: Path) -> None:
