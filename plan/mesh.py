@@ -33,7 +33,7 @@ class Mesh:
         if any(size < 1 for size in mesh.sizes) or prod(mesh.sizes) != ranks:
             said = ", ".join(f"{name} = {size}" for name, size in axes.items())
             raise UsageError(
-                f"mesh {{{said}}} has {prod(mesh.sizes)} places for {ranks} ranks",
+                f"mesh {{{said}}} has {prod(mesh.sizes)} places for {ranks} rank{'s' * (ranks != 1)}",
                 f"let its axes, each at least 1, multiply to {ranks}, or start {prod(mesh.sizes)} ranks (mpirun -n, Slurm's --ntasks)",
             )
         return mesh

@@ -66,7 +66,8 @@ def open_inputs(path: Path, data: Data, shape: Shape, dtype: np.dtype, resize: b
     pictures = path.is_dir() or path.suffix.lower() in ENDINGS
     if not pictures and path.suffix.lower() not in (".npz", ".h5", ".hdf5"):
         known = f"a folder, a picture ({', '.join(sorted(ENDINGS))}), .npz, .h5 or .hdf5"
-        raise UsageError(f"{path} is none of the files that samples are read from", f"give {known}")
+        problem = f"{path} is none of the files that samples are read from" if path.exists() else f"there is no {path}"
+        raise UsageError(problem, f"give {known}")
     if resize and not pictures:
         raise UsageError(f"{path} holds an array, and only pictures are resized", "leave out --resize")
     if pictures:

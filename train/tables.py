@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import field, fields, is_dataclass
+from difflib import get_close_matches
 from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -116,7 +117,12 @@ def flat(config: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _unknown(key: str, known: list[str]) -> UsageError:
-    return UsageError(f"{key} is not a key of the configuration", nearest(key, known))
+    """With the nearest key, or with all of the section where none is near: who wrote learning_rate means lr."""
+    section, _, word = key.rpartition(".")
+    inside = [one.removeprefix(f"{section}.") for one in known if section and one.startswith(f"{section}.")]
+    far = inside and not get_close_matches(word, inside)
+    cure = f"the keys of {section} are {', '.join(inside)}" if far else nearest(key, known)
+    return UsageError(f"{key} is not a key of the configuration", cure)
 
 
 def toml(value: Any) -> str:

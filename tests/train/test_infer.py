@@ -154,6 +154,9 @@ def test_an_array_of_another_name_and_a_file_of_no_kind_are_refused(predicted: A
     np.savez(tmp_path / "in.npz", y=np.zeros(3))
     with pytest.raises(DataError, match="holds no array x; it holds y"):
         predicted(tmp_path / "in.npz")
+    with pytest.raises(UsageError, match=r"there is no .*in\.txt"):
+        predicted(tmp_path / "in.txt")
+    (tmp_path / "in.txt").touch()
     with pytest.raises(UsageError, match="none of the files"):
         predicted(tmp_path / "in.txt")
     with pytest.raises(DataError, match=r"nothing\.npz cannot be read"):
