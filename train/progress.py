@@ -101,6 +101,10 @@ class Bar(Lines):
         notes, began = [f"{self.made_ready} kernels ready", f"{self.compiled} compiled"], seconds is None
         self._draw("warm-up", None, 0, [*notes, f"now {name}"] if began else notes, now=began)
 
+    def ready(self) -> None:
+        super().ready()
+        self._draw("first step", None, 0, [], now=True)  # it may be a slow one
+
     def step(self, epoch: str, pace: Pace) -> None:
         busy = " ".join(f"{name[:4]} {share:.0%}" for name, share in pace.shares().items())
         notes = [f"loss {pace.loss:.4f}", f"{clock(pace.left)} left", f"{pace.speed:,.0f}/s", busy]

@@ -98,11 +98,12 @@ def test_the_bar_can_be_forced_where_nobody_looks(capsys: pytest.CaptureFixture[
     bar = progress.screen("bar", rank=0)
     bar.prepare()
     bar.made("gemm.b", None, False)
+    bar.ready()
     bar.step("epoch 4/4", replace(pace(), total=4))
     bar.say("epoch 1/4: done")
     bar.close()
     shown = capsys.readouterr().err
-    assert "gemm.b" in shown and "loss" in shown and "epoch 1/4: done" in shown and "\x1b[" in shown
+    assert "now gemm.b" in shown and "first step" in shown and "loss" in shown and "epoch 1/4: done" in shown and "\x1b[" in shown
 
 
 def test_the_last_table_is_plain_where_it_goes_into_a_file(capsys: pytest.CaptureFixture[str]) -> None:
