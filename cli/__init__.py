@@ -1,6 +1,6 @@
 """The command line: arguments in, exit code out. Commands that belong together share a file."""
 
-from . import training, views  # noqa: F401  a command is known once its file is imported, and listed in that order
+from . import benches, training, views  # noqa: F401  a command is known once its file is imported, and listed in that order
 from .app import app
 
 
