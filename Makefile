@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
-SOURCES = setup.py pyproject.toml $(shell find core kernels nn optim plan mpi checkpoint train jobs cli -name '*.py' -o -name '*.toml' -o -name '*.npz') \
+SOURCES = setup.py pyproject.toml $(shell find core kernels nn optim plan mpi checkpoint train jobs cli -name '*.py' -o -name '*.toml' -o -name '*.npz' -o -name '*.sh' -o -name '*.sbatch') \
           $(wildcard *.py)
 
 # In CI the tests that compare with PyTorch must run; elsewhere they are skipped by name unless it is installed.

@@ -43,7 +43,7 @@ def plain(state, tmp_path):
     return write, read
 
 
-@pytest.mark.parametrize("what", ["save", "verify", "load"])
+@pytest.mark.parametrize("what", ["save", "background", "verify", "load"])
 def bench_checkpoint(measure, state, plain, tmp_path, what):
     write, read = plain
     with Store(tmp_path / "run", Alone()) as store:
@@ -61,6 +61,7 @@ def bench_checkpoint(measure, state, plain, tmp_path, what):
         save(store.save)
         ours, peer = {
             "save": (lambda: save(store.save), {"write + fsync": write}),
+            "background": (lambda: save(store.begin), {"write + fsync": write}),
             "verify": (lambda: store.newest().close(), {"read": read}),
             "load": (load, {"read": read}),
         }[what]
@@ -68,8 +69,8 @@ def bench_checkpoint(measure, state, plain, tmp_path, what):
         measure(
             ours,
             peers=peer,
-            before=lambda: None,
-            most=1 if what == "background" else 100,
+            before=store.finish,
+            most=1,
             work=work,
             unit="GB/s",
             bytes=work,

@@ -19,7 +19,7 @@ from pathlib import Path
 from ..core.errors import CheckpointError
 
 TEMPORARY = ".tmp"
-CURE = "free space there or give a folder that can be written; earlier generations are untouched"
+KEPT = "free space there or give a folder that can be written; earlier generations are untouched"
 
 
 def boundary(name: str) -> None:
@@ -48,7 +48,7 @@ def publish(path: Path, write: Callable[[Path], object]) -> None:
 
 
 @contextmanager
-def writing(path: Path, need: int = 0) -> Iterator[None]:
+def writing(path: Path, need: int = 0, cure: str = KEPT) -> Iterator[None]:
     """Turns a failure to write into a CheckpointError with the bytes needed and free.   need: bytes, 0 if only a few.
 
     Too little space is found out here, not by filling a disk that others use too; quotas show only while writing.
@@ -61,7 +61,7 @@ def writing(path: Path, need: int = 0) -> Iterator[None]:
         yield
     except (OSError, RuntimeError) as error:  # h5py reports a failed flush as RuntimeError
         space = f"; it needs {need:,} bytes, {free:,} were free" if need else ""
-        raise CheckpointError(f"{path} cannot be written: {error}{space}", CURE) from error
+        raise CheckpointError(f"{path} cannot be written: {error}{space}", cure) from error
 
 
 def sync_folder(folder: Path) -> None:

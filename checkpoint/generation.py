@@ -6,6 +6,7 @@ training it protects.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,14 @@ class Generation:
             raise CheckpointError("\n  ".join(problems), "use another generation")
         self.manifest = manifest.load(self.path)
         self.meta = Meta(self.manifest.meta, self.path)
-        self._files = {file.name: h5py.File(self.path / file.name, "r", locking=False) for file in self.manifest.files}
+        self._open = ExitStack()
+        self._files = {file.name: self._opened(self.path / file.name) for file in self.manifest.files}
+
+    def _opened(self, path: Path) -> h5py.File:
+        try:
+            return self._open.enter_context(h5py.File(self._open.enter_context(path.open("rb")), "r"))
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be opened: {error}", "use another generation") from error
 
     def read(self, name: str, spec: Spec) -> np.ndarray:
         """The slice that `spec` describes of the logical tensor `name`, in the dtype it was saved in.
@@ -57,7 +65,7 @@ class Generation:
                 "load it into the model that was saved",
             )
         out = np.empty(spec.shape, first.dtype)
-        found = sum(shard.copy(self._files[file.name], one, spec, out) for file, one in stored)
+        found = sum(shard.copy(self.path / file.name, self._files[file.name], one, spec, out) for file, one in stored)
         if found != out.size:
             raise CheckpointError(f"{self.path} has {found} of the {out.size} elements of {name} at {spec.origin}")
         return out
@@ -71,8 +79,7 @@ class Generation:
         return "the run was saved with other optimizer settings: give those, first of all the same optim.name and optim.momentum"
 
     def close(self) -> None:
-        for file in self._files.values():
-            file.close()
+        self._open.close()
 
 
 def verify(path: Path) -> list[str]:

@@ -2,12 +2,14 @@
 
 Belief comes from manifests alone, and a manifest says what its generation is worth. `latest` and `best` are a
 convenience for people and scripts: they are written after the manifest, so they may be one generation behind, and
-nothing here trusts them. A folder without a manifest is what a killed save left.
+nothing here trusts them. A folder without a manifest is what a killed save left. What has another name than shoal gives
+is somebody else's, and is neither read nor removed.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -19,6 +21,9 @@ from .generation import Generation
 from .manifest import Manifest
 
 LATEST, BEST = "latest", "best"
+PROBE = ".probe-"  # how the names begin by which private.py finds out who sees the folder
+GENERATION = re.compile(r"step-\d{8,}")  # what `place` gives
+OURS = re.compile(rf"rank-\d+(-\d+)?\.h5|.*\{commit.TEMPORARY}")  # what a save puts into one
 Known = list[tuple[Manifest, Path]]
 Reject = Callable[[Path, str], None]  # the folder of a generation that is passed over, and why
 Choose = Callable[[Path, Reject], Generation | None]
@@ -31,7 +36,22 @@ def place(folder: Path, step: int) -> Path:
 
 def generations(folder: Path) -> list[Path]:
     """The folders that state a generation, damaged or not; by step, highest first. [] where there is no run folder."""
-    return sorted((path.parent for path in Path(folder).glob(f"generations/*/{manifest.NAME}")), reverse=True)
+    return [path for path in _folders(folder) if (path / manifest.NAME).exists()]
+
+
+def _folders(folder: Path) -> list[Path]:
+    found = (path for path in Path(folder).glob("generations/*/") if GENERATION.fullmatch(path.name))
+    return sorted(found, reverse=True)
+
+
+def respect(path: Path) -> None:
+    """NewerFormat where a newer shoal wrote this generation: not to be passed over for an older one, nor replaced."""
+    try:
+        manifest.load(path)
+    except manifest.NewerFormat:
+        raise
+    except CheckpointError:
+        pass
 
 
 def warn(path: Path, problem: str) -> None:
@@ -63,7 +83,7 @@ def by_merit(known: Known) -> Known:
 
 
 def newest(folder: Path, reject: Reject = warn) -> Generation | None:
-    """The last committed generation that verifies; None where nothing was ever saved.
+    """The last committed generation that verifies; None where nothing was ever saved. NewerFormat beside one of those.
 
     Those passed over go to `reject`. If there are some and none verifies, CheckpointError: to start from nothing is
     for a person to decide.
@@ -78,19 +98,35 @@ def best(folder: Path, reject: Reject = warn) -> Generation | None:
 
 def _believable(folder: Path, order: Callable[[Known], Known], reject: Reject, other: str) -> Generation | None:
     problems: list[str] = []
+    for path in generations(folder):
+        respect(path)
 
     def note(path: Path, problem: str) -> None:
         problems.append(problem)
         reject(path, problem)
 
-    for _, path in order(readable(folder, note)):
+    for known, path in order(readable(folder, note)):
         try:
             return Generation(path)
         except CheckpointError as error:
+            if not stands(path, known):
+                return _believable(folder, order, reject, other)
             note(path, f"{error.problem}; falling back to {other}")
     if problems:
         raise CheckpointError(f"no generation in {folder} can be believed:\n  " + "\n  ".join(problems), START_OVER)
     return None
+
+
+def stands(path: Path, known: Manifest) -> bool:
+    """Whether the generation still is the one that was known: a job that writes here may remove it, or save it again."""
+    try:
+        return manifest.load(path) == known
+    except CheckpointError:
+        return (path / manifest.NAME).exists()
+
+
+def nothing(folder: Path) -> CheckpointError:
+    return CheckpointError(f"{folder} holds no checkpoint", "give the folder of a run that has saved")
 
 
 def open_generation(path: Path | str, reject: Reject = warn, choose: Choose = newest) -> Generation:
@@ -103,7 +139,7 @@ def open_generation(path: Path | str, reject: Reject = warn, choose: Choose = ne
         cure = "leave out --best for the newest one; a run keeps its best with checkpoint.best=loss, or another figure"
         raise CheckpointError(f"{path} holds no checkpoint of which a merit is known", cure)
     if found is None:
-        raise CheckpointError(f"{path} holds no checkpoint", "give the folder of a run that has saved")
+        raise nothing(path)
     return found
 
 
@@ -128,7 +164,13 @@ def prune(folder: Path, keep: int, distrusted: Collection[Path], spare: Path | N
 
 
 def remove(path: Path) -> None:
-    """Removes a generation, its manifest first: killed half way, it is debris and no damaged generation."""
+    """Removes a generation, its manifest first: killed half way, it is debris and no damaged generation.
+
+    Where somebody moved it elsewhere and left a symbolic link, only the link is ours.
+    """
+    if path.is_symlink():
+        path.unlink()
+        return
     (path / manifest.NAME).unlink()
     commit.sync_folder(path)
     commit.boundary(f"{path.name} disowned")
@@ -137,13 +179,15 @@ def remove(path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Removes what saves that did not finish have left; only for the holder of the lease, between its saves."""
-    for path in Path(folder).glob("generations/*/"):
+    """Removes what a killed job has left; only for the holder of the lease, between its saves."""
+    for probe in Path(folder).glob(f"{PROBE}*"):
+        probe.unlink(missing_ok=True)
+    for path in _folders(folder):
         if not (path / manifest.NAME).exists():
             shutil.rmtree(path, ignore_errors=True)
             continue
         with suppress(CheckpointError, OSError):  # an unreadable manifest: for a person to look at
             listed = {manifest.NAME, *(file.name for file in manifest.load(path).files)}
             for file in path.iterdir():
-                if file.name not in listed:
+                if file.name not in listed and OURS.fullmatch(file.name):
                     file.unlink()

@@ -4,6 +4,8 @@ A lock that a file system keeps would be simpler, and many shared ones keep none
 holds it (host, pid, the process's start time, a token nobody else has), and is
 
     taken      by a hard link to a file that is complete, which fails where the name exists
+    inherited  from a dead holder by whoever takes, in the same way, a lease on doing so: lease.json.TOKEN, for the
+               dead one's token, which then gets the name lease.json. Of two heirs one is late, and sees it
     checked    at every commit: the token must still be ours
     touched    every BEAT seconds by its holder
     abandoned  same host: no process of that pid and start time (a pid may be used again, the pair is not)
@@ -32,7 +34,7 @@ NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)  # what file systems witho
 
 
 class Lease:
-    """The right to write into `folder`, held from creation to release().
+    """The right to write into `folder`, held from creation to release().   inherited: from a job that died.
 
     CheckpointError if another living job holds it; OSError if the folder cannot be written.
     """
@@ -40,6 +42,7 @@ class Lease:
     def __init__(self, folder: Path):
         self.path = folder / NAME
         self.token = secrets.token_hex(8)
+        self.inherited = False
         self._private = self.path.with_name(f"{NAME}.{self.token}{commit.TEMPORARY}")
         self._take()
         self._released = threading.Event()
@@ -48,41 +51,61 @@ class Lease:
     def _take(self) -> None:
         pid = os.getpid()
         record = {"host": socket.gethostname(), "pid": pid, "start": started(pid), "token": self.token}
-        text = json.dumps(record) + "\n"
         try:
-            self._private.write_text(text, encoding="utf-8")
-            self._name()
-            return
-        except FileExistsError:
-            if not self._abandoned():
-                raise self._refusal("is in use by another job") from None
+            self._private.write_text(json.dumps(record) + "\n", encoding="utf-8")
+            self._acquire(self.path)
+            self._tidy()
         finally:
             self._private.unlink(missing_ok=True)
-        commit.publish(self.path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
-    def _name(self) -> None:
+    def _tidy(self) -> None:
+        """Removes what jobs that were killed while they took the lease have left."""
+        for path in self.path.parent.glob(f"{NAME}.*"):
+            with suppress(FileNotFoundError):
+                if self._abandoned(path, _holder(path)):
+                    path.unlink()
+
+    def _acquire(self, path: Path) -> None:
+        """Makes the lease `path` ours; CheckpointError if it has a living holder, or another heir was faster."""
+        try:
+            self._name(path)
+            return
+        except FileExistsError:
+            dead = _holder(path)
+            if not self._abandoned(path, dead):
+                raise self._refusal("is in use by another job", path) from None
+        right = self.path.with_name(f"{NAME}.{dead.get('token', 'unknown')}")
+        self._acquire(right)
+        commit.boundary(f"{NAME} inherited")
+        if _holder(path) != dead:
+            right.unlink()
+            raise self._refusal("is in use by another job", path)
+        right.replace(path)
+        self.inherited = True
+        commit.boundary(f"{NAME} renamed")
+
+    def _name(self, path: Path) -> None:
         """Gives the private file the lease's name if it is free: an empty lease would keep everybody out."""
         try:
-            self.path.hardlink_to(self._private)
+            path.hardlink_to(self._private)
         except OSError as error:
             if error.errno not in NO_LINKS:
                 raise
-            self.path.touch(exist_ok=False)
-            self._private.replace(self.path)
+            path.touch(exist_ok=False)
+            self._private.replace(path)
 
-    def _abandoned(self) -> bool:
-        holder = _holder(self.path)
+    def _abandoned(self, path: Path, holder: dict[str, Any]) -> bool:
         if holder.get("host") == socket.gethostname():
             return not (_alive(holder["pid"]) and started(holder["pid"]) == holder["start"])
-        return self._silence() > STALE
+        return self._silence(path) > STALE
 
-    def _silence(self) -> float:
-        """Seconds since the holder last touched the lease, by the clock of the machine that keeps the folder."""
-        os.utime(self._private)
-        return self._private.stat().st_mtime - self.path.stat().st_mtime
+    def _silence(self, path: Path) -> float:
+        """Seconds since the holder last touched a lease, by the clock of the machine that keeps the folder."""
+        self._private.touch()
+        return self._private.stat().st_mtime - path.stat().st_mtime
 
-    def _refusal(self, what: str) -> CheckpointError:
-        holder = _holder(self.path)
+    def _refusal(self, what: str, path: Path) -> CheckpointError:
+        holder = _holder(path) or _holder(self.path)  # an heir has just moved from the one to the other
         who = f"process {holder['pid']} on {holder['host']}" if holder else "a job that does not say who it is"
         return CheckpointError(
             f"{self.path.parent} {what}: {who}",
@@ -107,7 +130,7 @@ class Lease:
                 "start again once the folder can be read; earlier generations are untouched",
             ) from error
         if holder.get("token") != self.token:
-            raise self._refusal("was taken over by another job")
+            raise self._refusal("was taken over by another job", self.path)
 
     def _beat(self) -> None:
         """Touches the lease until it names somebody else; one that cannot be read for a moment is still ours."""
@@ -134,15 +157,16 @@ def _read(path: Path) -> dict[str, Any]:
     """What the lease says of its holder; {} if it is no lease. OSError if it cannot be read."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        lease = isinstance(record["pid"], int) and record["token"].isalnum() and {"host", "start"} <= record.keys()
+    except (ValueError, TypeError, KeyError, AttributeError):
         return {}
-    return record if isinstance(record, dict) and {"host", "pid", "start", "token"} <= record.keys() else {}
+    return record if lease else {}
 
 
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:  # somebody else's process
         return True

@@ -21,7 +21,11 @@ from .slices import Slice
 Merit = tuple[str, float]
 NAME = "manifest.json"
 FORMAT = "shoal generation"
-VERSION = 1  # of the layout on disk; a reader refuses a higher one
+VERSION = 1  # of the layout on disk; a reader refuses a higher one. In all of them "version" and "sha256" mean the same
+
+
+class NewerFormat(CheckpointError):
+    """A manifest that is whole, and of a format that this shoal does not know."""
 
 
 @dataclass(frozen=True)
@@ -79,18 +83,21 @@ class Manifest:
 
 
 def load(folder: Path) -> Manifest:
-    """The manifest of the generation in `folder`; CheckpointError, naming the file, if it is not to be believed."""
+    """The manifest of the generation in `folder`; CheckpointError, naming the file, if it is not to be believed.
+
+    NewerFormat where that is no damage.
+    """
     path = folder / NAME
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
         version, digest = body["version"], body.pop("sha256")
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"{path} cannot be read: {error!r}") from error
-    if version != VERSION:
-        cure = "read it with the shoal that wrote it, or a newer one"
-        raise CheckpointError(f"{path} has format version {version}, this shoal reads {VERSION}", cure)
     if digest != _digest(body):
         raise CheckpointError(f"{path} is damaged: its content does not have the sha256 it states")
+    if version != VERSION:
+        cure = "use the shoal that wrote it, or a newer one; or move that generation away to go on without it"
+        raise NewerFormat(f"{path} has format version {version}, this shoal reads {VERSION}", cure)
     files = tuple(File.parse(fields) for fields in body["files"])
     merit = tuple(body["merit"]) if body.get("merit") else None  # older manifests do not speak of it
     return Manifest(body["serial"], body["step"], body["ranks"], body["written"], body["meta"], files, merit)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ import h5py
 import numpy as np
 
 from ..core.errors import CheckpointError
+from ..core.shape import prod
 from ..core.spec import Spec
-from . import commit
+from . import commit, manifest, slices
 from .manifest import File
 from .slices import Slice, overlap
 
@@ -26,39 +28,60 @@ LIBRARY = ("v110", "v110")  # HDF5 1.10 and later read it
 OVERHEAD = 64 << 10  # bytes of HDF5 structure and manifest, generously
 
 
-def write(path: Path, tensors: dict[str, tuple[Spec, Any]], about: dict[str, Any]) -> File:
-    """Publishes a new file of these tensors and describes it.   about: attributes of the file, for people.
+def name(rank: int, edition: int) -> str:
+    """Of a rank's file.   edition: 1, or more where the step was saved before."""
+    return f"rank-{rank:04d}.h5" if edition == 1 else f"rank-{rank:04d}-{edition}.h5"
+
+
+def write(folder: Path, edition: int, rank: int, part: Sequence[Slice], numbers: Iterator[np.ndarray]) -> File:
+    """Publishes a rank's file in the folder of a generation, and describes it.   part: what the file shall hold.
+
+    numbers: of the part, in the pieces of slices.pieces: so nobody needs the whole in memory, and a thread that wants
+    something of h5py, which does one thing at a time, waits for a piece at most.
 
     CheckpointError with the bytes needed and free if the file cannot be written.
     """
-    arrays = {name: np.asarray(array, order="C") for name, (_, array) in tensors.items()}
-    slices = tuple(Slice.of(name, spec, arrays[name]) for name, (spec, _) in tensors.items())
-    need = sum(array.nbytes for array in arrays.values()) + OVERHEAD
+    path = folder / name(rank, edition)
+    about = {"format": manifest.FORMAT, "version": manifest.VERSION, "generation": folder.name, "rank": rank}
+    need = sum(prod(one.shape) * np.dtype(one.dtype).itemsize for one in part) + OVERHEAD
     with commit.writing(path, need):
-        commit.publish(path, lambda temporary: _fill(temporary, slices, arrays, about))
-        record = File(path.name, path.stat().st_size, sha256(path), slices)
+        commit.publish(path, lambda temporary: _fill(temporary, part, numbers, about))
+        record = File(path.name, path.stat().st_size, sha256(path), tuple(part))
     commit.boundary(f"{path.name} hashed")
     return record
 
 
-def _fill(path: Path, slices: tuple[Slice, ...], arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
-    with h5py.File(path, "w", libver=LIBRARY, locking=False) as file:
+def numbers(part: Sequence[Slice], arrays: Mapping[str, Any]) -> Iterator[np.ndarray]:
+    """The numbers of a part, in pieces, from arrays that are here."""
+    return (np.asarray(arrays[one.name][box], order="C") for one in part for box in slices.pieces(one))
+
+
+def _fill(path: Path, part: Sequence[Slice], numbers: Iterator[np.ndarray], about: dict[str, Any]) -> None:
+    with path.open("w+b") as raw, h5py.File(raw, "w", libver=LIBRARY) as file:
         file.attrs.update(about)
-        for one in slices:
-            array = arrays[one.name]
-            dataset = file.create_dataset(one.name, data=array, track_times=False)
+        for one in part:
+            dataset, crc = file.create_dataset(one.name, one.shape, one.dtype, track_times=False), 0
+            for box in slices.pieces(one):
+                piece = next(numbers)
+                dataset[box] = piece
+                crc = _crc32(piece, crc)
             dataset.attrs["dtype"] = one.dtype
             dataset.attrs["origin"] = np.array(one.origin, np.int64)
             dataset.attrs["global_shape"] = np.array(one.global_shape, np.int64)
-            dataset.attrs["crc32"] = _crc32(array)
+            dataset.attrs["crc32"] = crc
         commit.boundary(f"{path.name} filled")
         file.flush()
         commit.boundary(f"{path.name} flushed")
 
 
 def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Of a file, in blocks so large that the thread seldom asks for Python's lock."""
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        block = np.empty(min(slices.PIECE, path.stat().st_size) or 1, np.uint8).data
+        while size := file.readinto(block):
+            digest.update(block[:size])
+    return digest.hexdigest()
 
 
 def damage(folder: Path, file: File) -> str:
@@ -83,7 +106,7 @@ def misfit(folder: Path, file: File) -> str:
     return f"{path} has {size:,} bytes, {file.bytes:,} were written" if size != file.bytes else ""
 
 
-def copy(file: h5py.File, stored: Slice, wanted: Spec, into: np.ndarray) -> int:
+def copy(path: Path, file: h5py.File, stored: Slice, wanted: Spec, into: np.ndarray) -> int:
     """Copies what `stored` has of the slice `wanted` into its place; the number of elements copied."""
     common = overlap(stored, wanted)
     if common is None:
@@ -91,10 +114,10 @@ def copy(file: h5py.File, stored: Slice, wanted: Spec, into: np.ndarray) -> int:
     source, place = common
     part = file[stored.name][source]
     if part.shape == stored.shape and _crc32(part) != file[stored.name].attrs["crc32"]:
-        raise CheckpointError(f"{stored.name} in {file.filename} does not have the crc32 it was saved with")
+        raise CheckpointError(f"{stored.name} in {path} does not have the crc32 it was saved with")
     into[place] = part
     return int(np.size(part))
 
 
-def _crc32(array: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+def _crc32(array: np.ndarray, before: int = 0) -> int:
+    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, before)

@@ -14,19 +14,21 @@ import numpy as np
 
 from ..core.spec import Spec
 from ..mpi.communicator import Communicator
+from . import slices
 from .agreement import on_rank_0
 from .generation import Generation, Meta
 
-CHUNK = 16 << 20  # bytes of one broadcast
-
 
 class SharedGeneration:
-    """A verified generation that all ranks read together.   meta: the facts of the State that was saved."""
+    """A verified generation that all ranks read together.   meta: the facts of the State that was saved.   ranks: that saved it."""
 
-    def __init__(self, communicator: Communicator, path: Path, meta: dict[str, Any], source: Generation | None):
+    def __init__(
+        self, communicator: Communicator, path: Path, meta: dict[str, Any], ranks: int, source: Generation | None
+    ):
         self.communicator = communicator
         self.path = path
         self.meta = Meta(meta, path)
+        self.ranks = ranks
         self._source = source  # on rank 0 only
 
     @classmethod
@@ -37,10 +39,13 @@ class SharedGeneration:
         def look() -> list[Any] | None:
             nonlocal source
             source = find()
-            return [str(source.path), source.meta] if source else None
+            return [str(source.path), source.meta, source.manifest.ranks] if source else None
 
         found = on_rank_0(communicator, "checkpoint search", look)
-        return cls(communicator, Path(found[0]), found[1], source) if found else None
+        if not found:
+            return None
+        path, meta, ranks = found
+        return cls(communicator, Path(path), meta, ranks, source)
 
     def read(self, name: str, spec: Spec) -> np.ndarray:
         """Collective: Generation.read for every rank.
@@ -58,7 +63,7 @@ class SharedGeneration:
         return out
 
     def _serve(self, name: str, shape: list[int], origin: list[int], whole: list[int]) -> np.ndarray:
-        """One slice, on every rank, through memory of one slice; messages of at most CHUNK bytes."""
+        """One slice, on every rank, through memory of one slice; messages of at most PIECE bytes."""
         out = np.empty(0)
 
         def read() -> str:
@@ -72,8 +77,8 @@ class SharedGeneration:
         if self.communicator.rank != 0:
             out = np.empty(shape, dtype)
         data = out.reshape(-1).view(np.uint8)
-        for start in range(0, data.size, CHUNK):
-            self.communicator.broadcast(data[start : start + CHUNK], 0, f"read {name}")
+        for start in range(0, data.size, slices.PIECE):
+            self.communicator.broadcast(data[start : start + slices.PIECE], 0, f"read {name}")
         return out
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Which rank writes which part of the state, as pure arithmetic on boxes of integers.
+"""Which rank writes which part of the state, and in which pieces, as pure arithmetic on boxes of integers.
 
 A Slice is a box of a logical tensor. Replicas hold equal boxes: the lowest rank writes. Strategies that split a
 tensor hold different boxes, which must tile it: a hole would be a checkpoint that cannot be loaded, found out at the
@@ -7,7 +7,7 @@ worst time, so it is an error before anything is written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -19,6 +19,7 @@ from ..core.shape import prod
 from ..core.spec import Spec, State
 
 Box = tuple[slice, ...]
+PIECE = 16 << 20  # bytes that go at once to a disk, to a hash or to another rank
 
 
 @dataclass(frozen=True)
@@ -65,19 +66,34 @@ def holdings(state: State) -> list[Slice]:
     return [Slice.of(name, spec, array) for name, (spec, array) in state.tensors.items()]
 
 
-def owners(held: Sequence[Sequence[Slice]]) -> list[list[str]]:
-    """For each rank the names it writes: of equal slices the lowest rank's.   held: the holdings of every rank.
+def pieces(one: Slice) -> Iterator[Box]:
+    """The slice in boxes of at most PIECE bytes, each contiguous, one behind the other in memory; none of nothing."""
+    return _cut(one.shape, PIECE // np.dtype(one.dtype).itemsize) if prod(one.shape) else iter(())
+
+
+def _cut(shape: Sequence[int], most: int) -> Iterator[Box]:
+    whole = tuple(slice(0, n) for n in shape)
+    if prod(shape) <= most:
+        yield whole
+    elif (rows := most // prod(shape[1:])) > 0:
+        yield from ((slice(i, min(i + rows, shape[0])), *whole[1:]) for i in range(0, shape[0], rows))
+    else:
+        yield from ((slice(i, i + 1), *box) for i in range(shape[0]) for box in _cut(shape[1:], most))
+
+
+def owners(held: Sequence[Sequence[Slice]]) -> list[list[Slice]]:
+    """For each rank the slices it writes: of equal ones the lowest rank's.   held: the holdings of every rank.
 
     CheckpointError if the slices of a tensor leave a hole, overlap, or disagree about what the whole is.
     """
     written: dict[str, list[Slice]] = {}
-    writes: list[list[str]] = [[] for _ in held]
+    writes: list[list[Slice]] = [[] for _ in held]
     for rank, slices in enumerate(held):
         for one in slices:
             others = written.setdefault(one.name, [])
             if one not in others:
                 others.append(one)
-                writes[rank].append(one.name)
+                writes[rank].append(one)
     for name, parts in written.items():
         _tiles(name, parts)
     return writes

@@ -70,8 +70,13 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def tell(error: BaseException) -> None:
-    """Says an error of a process that is not connected to others. All ranks may have found it, so rank 0 goes first."""
+    """Says an error of a process that is not connected to others, or that all ranks end with.
+
+    All ranks may have found it, so rank 0 goes first; where they agreed, it alone speaks.
+    """
     if any(os.environ.get(name, "0") != "0" for name in RANKS):
+        if getattr(error, "agreed", False):
+            return
         time.sleep(1)
     sys.stdout.flush()
     known = isinstance(error, (ShoalError, KeyboardInterrupt))
@@ -95,6 +100,6 @@ def ranks(command: str, config: Config | None = None) -> Iterator[Communicator]:
         agreement.agree(comm, {"command": command})
         yield comm
     except (Exception, KeyboardInterrupt) as error:
-        if comm.size > 1:
+        if comm.size > 1 and not getattr(error, "agreed", False):
             fatal.end(comm, error)
         raise

@@ -9,6 +9,7 @@ import typer
 
 from ..train.config import load
 from ..train.progress import screen
+from ..train.signals import Wishes
 from ..train.tables import write
 from .app import PRESET, Best, Json, Overrides, Progress, Traceback, app, ranks, reported
 
@@ -33,7 +34,7 @@ def train(
     if print_config:
         print(write(config), end="")
         return
-    with ranks("train" + " --resume" * resume + " --dry-run" * dry_run, config) as comm:
+    with Wishes().heard() as wishes, ranks("train" + " --resume" * resume + " --dry-run" * dry_run, config) as comm:
         if dry_run:
             from ..train import dry_run as dry
 
@@ -45,7 +46,7 @@ def train(
             return
         from ..train import start
 
-        result = start.train(config, comm, screen(progress, comm.rank), resume)
+        result = start.train(config, comm, screen(progress, comm.rank), resume, wishes)
         _show(result, as_json, comm.rank)
 
 

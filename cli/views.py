@@ -1,15 +1,14 @@
-"""The commands that look and change nothing: doctor, models, export."""
+"""The commands that look and change nothing: doctor, models."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..core.errors import PlatformError
-from .app import Best, Json, Traceback, app, ranks, reported
+from .app import Json, Traceback, app, ranks, reported
 
 
 @app.command()
@@ -24,21 +23,6 @@ def doctor(as_json: Json = False) -> None:
             practice.show_json(checks) if as_json else practice.show(checks)
     if not all(check.ok for check in checks):
         sys.exit(PlatformError.code)
-
-
-@app.command()
-@reported
-def export(
-    checkpoint: Annotated[str, typer.Argument(help="A run folder, or one generation in it.")],
-    file: Annotated[str, typer.Argument(metavar="FILE", help="FILE.safetensors or FILE.npz.")],
-    torch: Annotated[bool, typer.Option("--torch", help="As PyTorch's state_dict names and lays them out.")] = False,
-    best: Best = False,
-    traceback: Traceback = False,
-) -> None:
-    """Write the weights of a checkpoint into a file that other programs read."""
-    from ..train import export as exporting
-
-    print(exporting.export(Path(checkpoint), Path(file), torch, best))
 
 
 @app.command()

@@ -1,8 +1,8 @@
 """How many cores this process may really use.
 
-Three limits, and the smallest counts: the affinity mask (mpirun and Slurm bind ranks with it), the cgroup's CPU quota
-(containers), and the number of cores. `os.cpu_count()` knows none of the first two, which is how ranks come to
-oversubscribe a node.
+The smallest of these counts: the number of cores, the affinity mask (mpirun binds ranks with it, and Slurm where its site
+wants that), the cgroup's CPU quota (containers), and what Slurm has granted the job on this node, bound or not.
+`os.cpu_count()` knows the first only, which is how ranks come to oversubscribe a node.
 """
 
 from __future__ import annotations
@@ -19,7 +19,13 @@ def affinity() -> frozenset[int]:
 
 
 def quota(root: Path = Path("/sys/fs/cgroup")) -> float:
-    """Cores granted by the cgroup (v2 cpu.max or v1 cfs_quota); infinity where there is no limit."""
+    """Cores granted to all ranks of this node, by the cgroup or by Slurm; infinity where there is no limit."""
+    granted = os.environ.get("SLURM_CPUS_ON_NODE", "")
+    return min(_cgroup(root), int(granted) if granted.isdigit() else float("inf"))
+
+
+def _cgroup(root: Path) -> float:
+    """v2 cpu.max or v1 cfs_quota."""
     try:
         limit, period = (root / "cpu.max").read_text().split()
         return float("inf") if limit == "max" else int(limit) / int(period)
@@ -36,7 +42,7 @@ def quota(root: Path = Path("/sys/fs/cgroup")) -> float:
 def threads_per_rank(masks: list[frozenset[int]], rank: int, cpu_quota: float) -> int:
     """Threads for one rank of a node: its cores divided by the ranks that share them, at least 1.
 
-    masks: the affinity masks of all ranks on the node, this rank's at [rank].   cpu_quota: cores of the whole node's cgroup.
+    masks: the affinity masks of all ranks on the node, this rank's at [rank].   cpu_quota: cores granted on the whole node.
     """
     sharing = sum(1 for mask in masks if mask & masks[rank])
     by_mask = len(masks[rank]) // sharing

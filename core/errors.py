@@ -11,7 +11,7 @@ documentation of it. Every error says what is wrong with the numbers in it, and 
     5     CheckpointError  a checkpoint that cannot be written, read or believed
     6     RankDied         another rank is gone (ranks as threads; under mpirun its own status counts, 137 after a kill)
     7     Stalled          a communication passed its deadline
-    75    Preempted        saved on request: start me again (kept for signals, which nothing handles yet)
+    75    Preempted        a signal asked to end: saved, start me again
     130   KeyboardInterrupt (Ctrl-C in one process)
 """
 
@@ -79,9 +79,10 @@ class Stalled(ShoalError):
 
 
 class Preempted(ShoalError):
-    """Saved on request; the same command continues."""
+    """Saved on request; the same command continues.   agreed: all ranks end alike, none has to be told."""
 
     code = 75
+    agreed = True
 
 
 def exit_code(error: BaseException) -> int:

@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import Any
 
 
-def finite(fields: dict[str, Any]) -> dict[str, Any]:
-    """The same fields; infinity and what is not a number, for which JSON has no word, become None."""
-    return {key: None if isinstance(value, float) and not isfinite(value) else value for key, value in fields.items()}
+def finite(value: Any) -> Any:
+    """The same for json; infinity and what is not a number, for which JSON has no word, become None."""
+    if isinstance(value, dict):
+        return {key: finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 class Events:

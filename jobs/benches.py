@@ -12,12 +12,14 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import PlatformError, UsageError, nearest
 from ..mpi.start import launched
+from .session import TICK, Session
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -76,8 +78,24 @@ def ask(question: Question, output: Path, quick: bool = False, ranks: int = 0) -
     ranks = ranks or question.ranks
     start = mpirun(ranks) if ranks > 1 and not launched(os.environ) else []
     said = [f"--output={output}", *["--quick"] * quick]
-    command = [*start, sys.executable, "-m", "pytest", "-q", "--benchmark-quiet", str(question.file), *said]
-    return subprocess.run(command, check=False).returncode
+    command = [
+        *start,
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "--color=no",
+        "--benchmark-quiet",
+        str(question.file),
+        *said,
+    ]
+    session = Session(command)
+    try:
+        while not session.over:
+            time.sleep(TICK)
+    finally:
+        code = session.close()
+    return code
 
 
 def mpirun(ranks: int, environment: Mapping[str, str] = os.environ) -> list[str]:

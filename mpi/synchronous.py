@@ -196,7 +196,7 @@ class Synchronous:
 
     def _arenas(self) -> list[tuple[str, SpecRole, Arena]]:
         """(prefix, role, arena) of all that a checkpoint holds; weights and buffers share a prefix, their names differ."""
-        slots = [(f"optimizer/{slot}", arena) for slot, arena in self.slots.items()]
+        slots = [(f"optimizer/{slot}", self.slots[slot]) for slot in self.optimizer.kept]
         weights: list[tuple[str, SpecRole, Arena]] = [(name, "weight", a) for name, a in [("model", self.replica.weights), *slots]]
         return [*weights, ("model", "buffer", self.replica.buffers)]
 

@@ -30,6 +30,7 @@ class Optimizer:
     not biases), added to the gradient (L2) unless the rule says otherwise.
 
     slots: the names of the state buffers, one Arena each, zero at the start; also the names of the op's arguments.
+    kept: those that the next step reads before it writes them, so what a checkpoint must hold.
     Raises UsageError for values out of range.
     """
 
@@ -51,6 +52,10 @@ class Optimizer:
     @property
     def slots(self) -> tuple[str, ...]:
         return ()
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        return self.slots
 
     def rate(self, step: int) -> float:
         """The learning rate of an update; steps count from 0."""

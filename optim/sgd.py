@@ -73,6 +73,10 @@ class NAG(Optimizer):
     def slots(self) -> tuple[str, ...]:
         return ("exact", "velocity")
 
+    @property
+    def kept(self) -> tuple[str, ...]:
+        return ("velocity",)
+
     def prepare(self, w: Arena, state: State, step: int, backend: str = "cpu") -> None:
         ops.look_ahead(w.flat, state["exact"].flat, state["velocity"].flat, momentum=self.momentum, backend=backend)
 

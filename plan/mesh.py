@@ -34,7 +34,7 @@ class Mesh:
             said = ", ".join(f"{name} = {size}" for name, size in axes.items())
             raise UsageError(
                 f"mesh {{{said}}} has {prod(mesh.sizes)} places for {ranks} ranks",
-                f"let its axes, each at least 1, multiply to {ranks}, or start {prod(mesh.sizes)} ranks",
+                f"let its axes, each at least 1, multiply to {ranks}, or start {prod(mesh.sizes)} ranks (mpirun -n, Slurm's --ntasks)",
             )
         return mesh
 

@@ -74,7 +74,7 @@ def run(command: list[str], timeout: float, environment: dict[str, str], cwd: Pa
     try:
         text, _ = child.communicate(timeout=timeout)
     except BaseException as error:  # whatever ends the wait, the test runner's own timeout included, ends the ranks
-        for process in _session(child.pid):
+        for process in session(child.pid):
             os.kill(process, signal.SIGKILL)
         text, _ = child.communicate()
         if isinstance(error, subprocess.TimeoutExpired):
@@ -83,7 +83,7 @@ def run(command: list[str], timeout: float, environment: dict[str, str], cwd: Pa
     return _sorted(child.returncode, text)
 
 
-def _session(leader: int) -> list[int]:
+def session(leader: int) -> list[int]:
     """The processes of a session, found in /proc (Linux)."""
     found = []
     for folder in Path("/proc").iterdir():

@@ -66,7 +66,9 @@ def resnet(torch: Any, depths: tuple[int, ...], bottleneck: bool, classes: int, 
                 setattr(self, f"bn{i}", nn.BatchNorm2d(widths[i]))
             self.downsample = None
             if stride != 1 or inputs != outputs:
-                self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+                self.downsample = nn.Sequential(
+                    nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+                )
 
         def forward(self, x: Any) -> Any:
             y = x
@@ -109,7 +111,13 @@ def vgg16(torch: Any, classes: int, width: int, hidden: int, side: int, normalis
             layers.append(nn.ReLU())
             inputs = channels * width
         layers.append(nn.MaxPool2d(2))
-    dense = [nn.Linear(8 * width * (side // 32) ** 2, hidden), nn.ReLU(), nn.Dropout(0), nn.Linear(hidden, hidden), nn.ReLU()]
+    dense = [
+        nn.Linear(8 * width * (side // 32) ** 2, hidden),
+        nn.ReLU(),
+        nn.Dropout(0),
+        nn.Linear(hidden, hidden),
+        nn.ReLU(),
+    ]
     net = nn.Sequential()
     net.add_module("features", nn.Sequential(*layers))
     net.add_module("flatten", nn.Flatten())
@@ -122,7 +130,10 @@ def mobilenet_v2(torch: Any, classes: int, width: int) -> Any:
     nn = torch.nn
 
     def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> list[Any]:
-        return [nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False), nn.BatchNorm2d(outputs)]
+        return [
+            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+            nn.BatchNorm2d(outputs),
+        ]
 
     class Inverted(nn.Module):
         def __init__(self, inputs: int, outputs: int, stride: int, expansion: int):
@@ -191,12 +202,17 @@ def resnet20(torch: Any, classes: int, width: int, depth: int) -> Any:
     class Block(nn.Module):
         def __init__(self, inputs: int, channels: int, stride: int):
             super().__init__()
-            convs = (nn.Conv2d(inputs, channels, 3, stride, 1, bias=False), nn.Conv2d(channels, channels, 3, 1, 1, bias=False))
+            convs = (
+                nn.Conv2d(inputs, channels, 3, stride, 1, bias=False),
+                nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
+            )
             norms = (nn.BatchNorm2d(channels), nn.BatchNorm2d(channels))
             self.body = nn.Sequential(convs[0], norms[0], nn.ReLU(), convs[1], norms[1])
             self.shortcut = None
             if inputs != channels:
-                self.shortcut = nn.Sequential(nn.Conv2d(inputs, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
+                self.shortcut = nn.Sequential(
+                    nn.Conv2d(inputs, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+                )
 
         def forward(self, x: Any) -> Any:
             return (self.body(x) + (self.shortcut(x) if self.shortcut else x)).relu()
@@ -321,7 +337,12 @@ def lstm_lm(torch: Any, classes: int, width: int) -> Any:
         def forward(self, x: Any) -> Any:
             return super().forward(x)[0]
 
-    layers = [nn.Dropout(0), Steps(width, width, batch_first=True), nn.Dropout(0), Steps(width, width, batch_first=True)]
+    layers = [
+        nn.Dropout(0),
+        Steps(width, width, batch_first=True),
+        nn.Dropout(0),
+        Steps(width, width, batch_first=True),
+    ]
     return nn.Sequential(nn.Embedding(classes, width), *layers, nn.Dropout(0), nn.Linear(width, classes))
 
 

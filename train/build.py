@@ -5,6 +5,7 @@ Before anything is built every rank knows its threads; before anything is run al
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..core.context import Context
 from ..core.errors import UsageError
 from ..core.shape import Shape, prod
 from ..kernels.op import Like
-from ..mpi import agreement
+from ..mpi import agreement, slurm
 from ..mpi.communicator import Communicator
 from ..mpi.synchronous import Synchronous
 from ..nn import models
@@ -140,6 +141,8 @@ def use_threads(config: Config, comm: Communicator) -> int:
     from ..kernels.cpu import threads
 
     wanted = config.parallel.threads or (min(fair, threads.cap()) if threads.layer() else 1)
+    if wanted > fair and "SLURM_JOB_ID" in os.environ:
+        raise slurm.too_few_cpus("parallel.threads", wanted, fair)
     try:
         threads.set_threads(wanted)
     except UsageError as error:

@@ -176,11 +176,12 @@ class Config:
     run: Run = Run()
 
 
-# Another value of one of these makes a checkpoint's weights or its position in the data mean something else.
+# Another value of one of these makes a checkpoint's weights, its optimizer's state or its position in the data mean something else.
 FIXED_BY_CHECKPOINT = (
     "model.name",
     "model.options",
     *(f"data.{item.name}" for item in fields(Data) if item.name not in ("path", "augment", "pad", "cutout", "noise")),
+    "optim.name",
     "train.batch",
     "train.seed",
     "train.dtype",

@@ -5,72 +5,99 @@
 Everything that could differ between two runs of the same configuration happens before step 0: data are opened and
 compared between the ranks, kernels compiled, a checkpoint loaded. Saves fall between batches, after drain(), and the
 position in the data is the number of batches fed, so a run that is cut and resumed takes the same batches with the same
-random bits.
+random bits. What may change that course (a signal, the clock) comes with the pulse, between two steps or two batches of an
+evaluation, to all ranks alike: Asked then ends whichever loop it came in, and the state is saved.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from math import isfinite
 from typing import Any
 
 import numpy as np
 
-from ..checkpoint import history
 from ..checkpoint.store import Store
-from ..core.errors import Diverged
+from ..core.errors import Diverged, Preempted
 from ..core.events import Events
+from ..core.spec import State
 from ..mpi.strategy import Fetch, Report, Strategy
-from . import limit, run
 from .augment import augmented
 from .build import Job, outputs
+from .mean import Mean
 from .metrics import Figures, Metrics, words
 from .pace import Pace
 from .progress import Silent
+from .pulse import Pulse, Word
+from .resume import compare
 from .sampler import in_batches
+from .saver import Saver
+from .signals import Wishes
 from .watch import Watch
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, with what it left behind."""
+    """Ctrl-C, with what it left behind.   agreed: all ranks end alike, none has to be told."""
 
-    def __init__(self, problem: str, cure: str):
+    def __init__(self, problem: str, cure: str, agreed: bool = False):
         super().__init__(problem)
-        self.problem, self.cure = problem, cure
+        self.problem, self.cure, self.agreed = problem, cure, agreed
+
+
+class Asked(Exception):
+    """All ranks know that this signal asks to end."""
+
+    def __init__(self, signal: str, ranks: int):
+        super().__init__(signal)
+        self.signal, self.ranks = signal, ranks
 
 
 class Loop:
     """One run of a job. fed: global batches fed since the very beginning, over all starts.
 
-    began: when the command did, by limit.now().   stopped: why it ended before the last epoch; "" where it did not.
+    wishes: signals of this rank.   machines: of all ranks.   began: when the command did, by pulse.now().
+    judged: epochs that were evaluated.   stopped: why it ended before the last epoch; "" where it did not.
     """
 
-    def __init__(self, job: Job, store: Store, screen: Silent, began: float):
-        self.job, self.store, self.screen = job, store, screen
-        self.events = Events(None, job.comm.rank)  # until the run folder is known to be ours
+    def __init__(self, job: Job, store: Store, screen: Silent, wishes: Wishes, machines: int, began: float):
+        self.job, self.store, self.screen, self.wishes = job, store, screen, wishes
         self.strategy, self.sampler = job.strategy, job.sampler
-        self.fed = self.saved = 0
-        self.newest = ""  # the folder of the last save
+        self.fed = self.judged = 0
         self.pace = Pace(total=job.config.train.epochs * len(job.sampler))
         self.watch = Watch(job.config.checkpoint.best or "loss", job.config.train.patience)
-        self.limit = limit.TimeLimit(job.comm, job.config.train.minutes, began)
+        self.saver = Saver(job.config.checkpoint, store, Events(None, job.comm.rank), machines, began)
+        self.pulse = Pulse(job.comm, wishes, began, due=self.saver.rhythm.due, writing=lambda: store.writing)
         self.stopped = ""
+        self.mean = Mean()  # of the epoch's batches so far
         self.figures: Figures = {}  # after `evaluated` batches
         self.evaluated = -1
+
+    @property
+    def events(self) -> Events:
+        """They go nowhere until the run folder is known to be ours."""
+        return self.saver.events
+
+    @events.setter
+    def events(self, events: Events) -> None:
+        self.saver.events = events
 
     def resume(self) -> bool:
         """Continues from the newest believable generation; False where there is none."""
         generation = self.store.newest()
         if generation is None:
             return False
-        meta, digest = generation.meta, self.job.dataset.digest
-        run.same_run(generation.path, meta["config"], meta["data"], self.job.config, digest)
+        meta = generation.meta
+        for line in [f"resuming {generation.path}", *compare(generation, self.job)]:
+            self.screen.say(line)
         self.strategy.load_state(generation.read, meta)
-        self.watch.load_state(meta.get("watch", {}))
-        self.fed = self.saved = self.pace.done = generation.meta["fed"]
-        self.newest = str(generation.path)
+        self.watch.load_state(meta["watch"])
+        self.mean = Mean(**meta["epoch"])
+        self.saver.rhythm.load_state(meta["life"], self.store.inherited)
+        self.fed = self.saver.step = self.pace.done = meta["fed"]
+        self.judged = meta["judged"]
+        self.saver.newest = str(generation.path)
         return True
 
     def warm_up(self) -> None:
@@ -80,52 +107,91 @@ class Loop:
         self.strategy.warm_up(sorted(sizes, reverse=True))
 
     def run(self) -> None:
-        """Trains to the end of the last epoch, or until there is a reason to stop; Interrupted on Ctrl-C."""
+        """Trains to the end of the last epoch, or until there is a reason to stop.
+
+        Preempted after SIGUSR1 or SIGTERM, Interrupted after Ctrl-C: saved, all ranks after the same step.
+        """
+        self.saver.rhythm.saved()  # time counts from here
+        self.wishes.savable = True
         try:
-            epoch, start = self.sampler.position(self.fed)
-            self.stopped = self._reason() if self.watch.over else ""  # resumed with nothing changed
-            while epoch < self.job.config.train.epochs and not self.stopped:
-                self._epoch(epoch, start)
-                epoch, start = epoch + 1, 0
-            if self.stopped:
-                self.screen.say(f"stopped after step {self.fed} of {self.pace.total}: {self.stopped}")
-                self.events.write("stopped", step=self.fed, reason=self.stopped)
-            self._save()
-            if self.evaluated != self.fed:  # stopped within an epoch, or resumed at the end
-                self._evaluate()
+            self._train()
+        except Asked as asked:
+            self._end_as_asked(asked)
         except KeyboardInterrupt:
-            saved = history.readable(self.store.folder)  # a save may have been complete, but not yet known here
-            kept = f"the newest checkpoint is {saved[0][1]}" if saved else "there is no checkpoint yet"
-            cure = "the same command with --resume continues from there" if saved else ""
-            raise Interrupted(f"interrupted after step {self.fed} of {self.pace.total}; {kept}", cure) from None
+            raise Interrupted(f"interrupted {self._place()}; {self.saver.kept()}", self.saver.cure()) from None
+
+    def _train(self) -> None:
+        self._look(self.pulse.beat(steps=0))  # signals that came during the start
+        epoch, start = self.sampler.position(self.fed)
+        if self.judged < epoch:  # the checkpoint lies between the end of an epoch and its verdict
+            self._epoch_done(epoch - 1)
+        self.stopped = self._reason() if self.watch.over else ""  # resumed with nothing changed
+        while epoch < self.job.config.train.epochs and not self.stopped:
+            self._epoch(epoch, start)
+            epoch, start = epoch + 1, 0
+        if self.stopped:
+            self.screen.say(f"stopped {self._place()}: {self.stopped}")
+            self.events.write("stopped", step=self.fed, reason=self.stopped)
+        self._save()
+        if self.evaluated != self.fed:  # stopped within an epoch, or resumed at the end
+            self._evaluate()
+        self.saver.finish()
+
+    def _end_as_asked(self, asked: Asked) -> None:
+        """Saves what there is, and says what to do."""
+        self._drain("ending")
+        self._save()
+        self.saver.finish()
+        ranks = self.job.comm.size
+        reason = f"{asked.signal} to {asked.ranks} of {ranks} ranks" if ranks > 1 else asked.signal
+        self.events.write("stopped", step=self.fed, reason=reason)
+        end = f"{self._place()}; {self.saver.kept()}"
+        if asked.signal == "SIGINT":
+            raise Interrupted(f"interrupted {end}", self.saver.cure(), agreed=True)
+        raise Preempted(f"ended by {reason} {end}", self.saver.cure())
+
+    def _place(self) -> str:
+        return f"after step {self.fed} of {self.pace.total}"
+
+    def _look(self, word: Word | None) -> bool:
+        """Whether time asks for a save; Asked where a signal asks to end."""
+        if word and word.asked:
+            raise Asked(word.asked, word.signals[word.asked])
+        return self.saver.by_time(word)
 
     def _epoch(self, epoch: int, start: int) -> None:
-        settings = self.job.config.checkpoint
-        name = f"epoch {epoch + 1}/{self.job.config.train.epochs}"
+        name = self._name(epoch)
         batches = self.sampler.batches(epoch, start)
-        losses: list[Report] = []
+        self.mean = self.mean if start else Mean()
         samples = augmented(self.job.dataset.train, self.job.config.data, self.job.config.train.seed, epoch)
         with self.job.prefetch.reading([self.strategy.needs(batch) for batch in batches], samples.read):
             for batch in batches:
-                losses += self._feed(name, batch)
-                if settings.every_steps and self.fed % settings.every_steps == 0:
-                    losses += self._drain(name)
+                self._feed(name, batch)
+                word = self.pulse.beat()
+                due = self._look(word) or self.saver.by_steps(self.fed)
+                if due and self.sampler.position(self.fed)[0] == epoch:  # else once the epoch is judged
+                    self._drain(name)
                     self._save()
-                if self.limit.over(steps=1):
+                if word and self._over(word):
                     break
-        losses += self._drain(name)
+        self._drain(name)
         if self.sampler.position(self.fed)[0] > epoch:
-            self._epoch_done(epoch, name, joined(losses).loss)
+            self._epoch_done(epoch)
         self.stopped = self._reason()
 
-    def _epoch_done(self, epoch: int, name: str, loss: float) -> None:
-        settings = self.job.config.checkpoint
+    def _name(self, epoch: int) -> str:
+        return f"epoch {epoch + 1}/{self.job.config.train.epochs}"
+
+    def _epoch_done(self, epoch: int) -> None:
         figures = self._evaluate()
-        self.events.write("epoch", epoch=epoch, loss=loss, **figures)
-        self.screen.say(f"{name}: loss {loss:.4f}, " + ", ".join(" ".join(pair) for pair in words(figures)))
-        if self.watch.see(figures, self.fed) and settings.best:
+        self.events.write("epoch", epoch=epoch, loss=self.mean.loss, **figures)
+        self.screen.say(
+            f"{self._name(epoch)}: loss {self.mean.loss:.4f}, " + ", ".join(" ".join(pair) for pair in words(figures))
+        )
+        self.judged = epoch + 1
+        if self.watch.see(figures, self.fed) and self.job.config.checkpoint.best:
             self._save(best=True)
-        elif settings.every_epochs and (epoch + 1) % settings.every_epochs == 0:
+        elif self.saver.by_steps(self.fed) or self.saver.by_epochs(self.judged):
             self._save()
 
     def _reason(self) -> str:
@@ -134,24 +200,29 @@ class Loop:
             return ""
         if self.watch.over:
             return f"no better {self.watch.figure} for {self.watch.waiting} epochs"
+        word = self.pulse.beat(steps=0)
+        self._look(word)
         minutes = self.job.config.train.minutes
-        return f"the time limit of {minutes:g} minutes" if self.limit.over() else ""
+        return f"the time limit of {minutes:g} minutes" if word and self._over(word) else ""
 
-    def _feed(self, name: str, batch: np.ndarray) -> list[Report]:
-        reports = self._timed(name, lambda: self.strategy.feed(batch))
+    def _over(self, word: Word) -> bool:
+        return 0 < 60 * self.job.config.train.minutes <= word.seconds
+
+    def _feed(self, name: str, batch: np.ndarray) -> None:
+        self._timed(name, lambda: self.strategy.feed(batch))
         self.fed += 1
-        return reports
 
-    def _drain(self, name: str) -> list[Report]:
-        return self._timed(name, self.strategy.drain)
+    def _drain(self, name: str) -> None:
+        self._timed(name, self.strategy.drain)
 
-    def _timed(self, name: str, work: Any) -> list[Report]:
+    def _timed(self, name: str, work: Any) -> None:
         """Runs feed or drain, and keeps the accounts of where the time went."""
         counters, prefetch = self.job.comm.counters, self.job.prefetch
         began, blocked, idle = time.perf_counter(), counters.seconds, prefetch.waited
         reports: list[Report] = work()
         spent = (time.perf_counter() - began, counters.seconds - blocked, prefetch.waited - idle)
         self.pace.spend(*spent)
+        self.mean.add(reports)
         for report in reports:
             self.pace.add(report)
             fields = {"step": report.step, "samples": report.samples, "loss": report.loss}
@@ -159,45 +230,47 @@ class Loop:
             self._finite(report)
         if reports:
             self.screen.step(name, self.pace)
-        return reports
 
     def _finite(self, report: Report) -> None:
         """Diverged unless the loss is a number: the same on all ranks, and before such weights are saved."""
         if not isfinite(report.loss):
-            kept = f"the newest checkpoint is {self.newest}" if self.newest else "there is no checkpoint yet"
             cure = "lower optim.lr, warm up (optim.warmup_steps) or clip (optim.clip_norm)"
-            raise Diverged(f"the loss of step {report.step} is {report.loss}; {kept}", cure)
+            raise Diverged(f"the loss of step {report.step} is {report.loss}; {self.saver.kept()}", cure)
 
     def _test_batches(self) -> list[np.ndarray]:
         return in_batches(np.arange(len(self.job.dataset.test)), self.job.config.train.batch)
 
     def _evaluate(self) -> Figures:
         test, metrics = self.job.dataset.test, self.job.metrics
-        self.figures = evaluate(self.strategy, self._test_batches(), test.read, metrics)
+        self.figures = evaluate(
+            self.strategy, self._test_batches(), test.read, metrics, lambda: self._look(self.pulse.beat())
+        )
         self.evaluated = self.fed
         return self.figures
 
     def _save(self, best: bool = False) -> None:
-        """A generation of the state as it is, unless there is one; the best is saved again, with its merit."""
-        if self.saved == self.fed and not best:
-            return
+        self.saver.save(self.fed, self._state, self.watch.merit if best else None)
+
+    def _state(self) -> State:
+        """The strategy's state, and what the loop must know to go on from it."""
         state, data = self.strategy.state(), self.job.dataset
-        facts = {"fed": self.fed, "config": asdict(self.job.config), "data": data.digest, "watch": self.watch.state()}
-        samples = {"shape": list(data.shape), "classes": data.classes, "outputs": outputs(data)}  # all that inference must know of them
-        state = replace(state, meta={**state.meta, **facts, **samples})
-        self.newest = str(self.store.save(state, self.watch.merit if best else None))
-        self.saved = self.fed
-        self.events.write("checkpoint", step=self.fed, folder=self.newest)
+        facts = {"fed": self.fed, "judged": self.judged, "watch": self.watch.state(), "epoch": asdict(self.mean)}
+        facts |= {"life": self.saver.rhythm.state(), "config": asdict(self.job.config), "data": data.digest}
+        inference = {"shape": list(data.shape), "classes": data.classes, "outputs": outputs(data)}
+        return replace(state, meta={**state.meta, **facts, **inference})
 
 
-def evaluate(strategy: Strategy, batches: Sequence[np.ndarray], fetch: Fetch, metrics: Metrics) -> Figures:
-    """The loss over all of these batches, and what else is asked of them."""
+def evaluate(
+    strategy: Strategy,
+    batches: Sequence[np.ndarray],
+    fetch: Fetch,
+    metrics: Metrics,
+    between: Callable[[], object] = lambda: None,
+) -> Figures:
+    """The loss over all of these batches, and what else is asked of them.   between: called after each batch."""
     metrics.clear()
-    return metrics.figures(joined([strategy.evaluate(batch, fetch, metrics.observe) for batch in batches]).loss)
-
-
-def joined(reports: Sequence[Report]) -> Report:
-    """Several batches as one; the loss of none is a NaN."""
-    samples, right, mass = (sum(getattr(report, name) for report in reports) for name in ("samples", "right", "mass"))
-    loss = sum(report.loss * report.mass for report in reports) / mass if mass else float("nan")
-    return Report(reports[-1].step if reports else 0, samples, loss, right, mass)
+    mean = Mean()
+    for batch in batches:
+        mean.add([strategy.evaluate(batch, fetch, metrics.observe)])
+        between()
+    return metrics.figures(mean.loss)

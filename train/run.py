@@ -1,7 +1,8 @@
 """The run folder: all that one run was made of and all that it wrote; no other run ever overwrites it.
 
     config.toml           the resolved configuration; `shoal train runs/x/config.toml` is the same run again
-    environment.jsonl     versions, command line, and which rank sat where with how many threads; one line a start
+    environment.jsonl     versions, command line, and which rank sat where (host; node and job of Slurm) with how many threads;
+                          one line a start
     events-RANK.jsonl     what happened, by core.events
     generations/ ...      checkpoints, by checkpoint.store
 
@@ -26,16 +27,21 @@ from typing import Any
 
 from ..checkpoint.commit import publish
 from ..checkpoint.history import generations
-from ..core.errors import DataError, UsageError
+from ..core.errors import UsageError
 from ..core.events import Events
+from ..mpi.communicator import Communicator
 from . import tables
-from .config import FIXED_BY_CHECKPOINT, Config
+from .config import Config
 
 PACKAGES = ("numpy", "numba", "llvmlite", "h5py", "mpi4py", "tbb")
+SLURM = {"node": "SLURMD_NODENAME", "job": "SLURM_JOB_ID"}
 
 
-def prepare(config: Config, resume: bool) -> Path:
-    """The run folder, made if need be; UsageError where it cannot be written, or holds a run and resume is not asked for."""
+def prepare(config: Config, resume: bool, comm: Communicator) -> Path:
+    """The run folder, made if need be; UsageError where it cannot be written, or holds a run and resume is not asked for.
+
+    Collective: where each machine has a folder of its own, rank 0's is the one that holds the run.
+    """
     folder = Path(config.run.folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -46,7 +52,8 @@ def prepare(config: Config, resume: bool) -> Path:
         raise UsageError(
             f"the run folder {folder} cannot be written: {error.strerror}", "give run.folder=FOLDER that you may write"
         ) from error
-    if not resume and generations(folder):
+    held = comm.broadcast_obj(comm.rank == 0 and bool(generations(folder)), 0, "run folder")
+    if held and not resume:
         raise UsageError(
             f"{folder} holds the checkpoint of an earlier run",
             "pass --resume to continue it, or run.folder=FOLDER to start another",
@@ -63,6 +70,12 @@ def swept(folder: Path) -> Iterator[None]:
         with suppress(OSError):  # not empty, or gone
             folder.rmdir()
         raise
+
+
+def place(threads: int) -> dict[str, Any]:
+    """Where this rank sits, for `record`."""
+    named = {key: os.environ[name] for key, name in SLURM.items() if name in os.environ}
+    return {"host": socket.gethostname(), "threads": threads, **named}
 
 
 def record(folder: Path, config: Config, hosts: list[dict[str, Any]], rank: int) -> Events:
@@ -94,23 +107,3 @@ def _version() -> str:
     from .. import __version__
 
     return __version__
-
-
-def same_run(path: Path, then: dict[str, Any], digest: str, config: Config, now: str) -> None:
-    """UsageError or DataError if a checkpoint's configuration or data differ in what its weights and position stand for.
-
-    then, digest: the configuration and the data's hash in the checkpoint.   now: the hash of the data of this start.
-    """
-    saved, given = tables.flat(tables.read(Config, then)), tables.flat(config)
-    for key in FIXED_BY_CHECKPOINT:
-        if saved[key] != given[key]:
-            then_text = tables.toml(saved[key]).strip('"')
-            raise UsageError(
-                f"{path} was trained with {key} = {saved[key]!r}, this run has {given[key]!r}",
-                f"give {key}={then_text}, or run.folder=FOLDER to start another",
-            )
-    if digest != now:
-        raise DataError(
-            f"{path} was trained on other data than {config.data.path or config.data.source} holds now",
-            "give data.path=FOLDER with the data of that run, or run.folder=FOLDER to start another",
-        )

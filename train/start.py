@@ -7,7 +7,7 @@ counts from the first step, because until then one rank compiles for all.
 
 from __future__ import annotations
 
-import socket
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,14 +18,16 @@ import numpy as np
 from ..checkpoint import history
 from ..checkpoint.shared import SharedGeneration
 from ..checkpoint.store import Store
+from ..mpi import slurm
 from ..mpi.communicator import Communicator
 from ..nn.arena import Layout
-from . import finetune, limit, run
+from . import finetune, pulse, run
 from .build import Job, build
 from .config import Config, changed
 from .loop import Loop, evaluate
 from .progress import Silent
 from .sampler import in_batches
+from .signals import Wishes
 from .summary import Scored, Summary, summarise
 
 
@@ -44,36 +46,45 @@ class Evaluation(Scored):
         ]
 
 
-def train(config: Config, comm: Communicator, screen: Silent, resume: bool = False) -> Summary:
-    """Trains as configured, in the run folder; the summary is the same on every rank."""
-    began = limit.now()
-    folder = run.prepare(config, resume)
+def train(
+    config: Config, comm: Communicator, screen: Silent, resume: bool = False, wishes: Wishes | None = None
+) -> Summary:
+    """Trains as configured, in the run folder; the summary is the same on every rank.
+
+    wishes: signals, from whoever hears them.   Preempted, Interrupted: ended as they asked, and saved.
+    """
+    began = pulse.now()
+    folder = run.prepare(config, resume, comm)
     with run.swept(folder), compiling(config, screen):
         job = build(config, comm)
-        hosts = comm.allgather_obj({"host": socket.gethostname(), "threads": job.threads}, "host map")
+        hosts = comm.allgather_obj(run.place(job.threads), "host map")
+        machines = len({host["host"] for host in hosts})
         if comm.rank == 0:
-            headline = _headline(job, len(hosts), len({host["host"] for host in hosts}))
-            for line in [headline, *_cut(job), *job.strategy.remarks(job.sampler.batch)]:
+            headline = _headline(job, len(hosts), machines)
+            remarks = [*job.strategy.remarks(job.sampler.batch), *slurm.remarks(os.environ, comm.size)]
+            for line in [headline, *_cut(job), *remarks]:
                 screen.say(line)
         store = Store(folder, comm, keep=config.checkpoint.keep, reject=lambda path, problem: screen.say(problem))
-        loop = Loop(job, store, screen, began)
+        loop = Loop(job, store, screen, wishes or Wishes(), machines, began)
         with store:
+            if store.remark:
+                screen.say(store.remark)
             found = resume and loop.resume()
             if not found and (line := finetune.load(job)):
                 screen.say(line)
-            if resume:
-                screen.say(f"resuming {loop.newest}" if found else f"nothing to resume in {folder}: starting at step 0")
+            if resume and not found:
+                screen.say(f"nothing to resume in {folder}: starting at step 0")
             events = loop.events = run.record(folder, job.config, hosts, comm.rank)
             events.write("start", ranks=comm.size, threads=job.threads, resume=resume)
             loop.warm_up()
-            events.write("ready", seconds=limit.now() - began, step=loop.fed)
+            events.write("ready", seconds=pulse.now() - began, step=loop.fed)
             screen.ready()
             comm.deadline = config.parallel.deadline
             loop.run()
     best = loop.watch.best if config.checkpoint.best else None
     memory = job.strategy.memory(), job.forecast.ranks[comm.rank].memory
     events.write("memory", measured=memory[0], planned=memory[1])
-    summary = summarise(comm, loop.pace, loop.figures, loop.newest, best, loop.stopped, memory)
+    summary = summarise(comm, loop.pace, loop.figures, loop.saver.newest, best, loop.stopped, memory)
     events.write("end", **summary.facts())
     events.close()
     return summary
@@ -105,7 +116,8 @@ def open_checkpoint(
     generation = SharedGeneration.open(comm, lambda: history.open_generation(Path(path), choose=choose))
     assert generation is not None
     saved = generation.meta["config"]
-    saved["parallel"] |= {"shares": [], "threads": 0, "mesh": {}}  # of the machines that trained, and no result depends on them
+    # of the machines that trained, and no result depends on them
+    saved["parallel"] |= {"shares": [], "threads": 0, "mesh": {}, "memory_mb": 0.0}
     return generation, changed(saved, overrides)
 
 

@@ -6,16 +6,14 @@ compute, communication and idle are the mean over the ranks.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..core.events import finite
 from ..mpi.communicator import Communicator
 from . import confusion
 from .metrics import Figures, words
 from .pace import Pace, clock
-from .terminal import console
+from .terminal import console, say_json
 
 
 @dataclass(frozen=True)
@@ -133,7 +131,7 @@ def show(result: Scored) -> None:
 
 def show_json(result: Scored) -> None:
     """One line of JSON on stdout; JSON has no word for infinity or what is not a number, they become null."""
-    print(json.dumps(finite(result.facts())), flush=True)
+    say_json(result.facts())
 
 
 def size(count: float) -> str:

@@ -7,13 +7,18 @@ this process. Where that sits on another machine (Slurm), the answer is no.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from ..core.events import finite
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 LAUNCHERS = ("mpirun", "mpiexec", "prterun", "prte", "prted", "orterun", "mpiexec.hydra", "hydra_pmi_proxy", "srun")
 PLAIN = 100  # columns where nobody looks
@@ -31,6 +36,27 @@ def console(stderr: bool = False, force: bool = False) -> Console:
         width=columns or _told() or PLAIN,
         highlight=False,
     )
+
+
+def say_json(facts: dict[str, Any]) -> None:
+    """One line of JSON on stdout."""
+    print(json.dumps(finite(facts)), flush=True)
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Words, whatever brackets are in them, that fold where the terminal is narrow; columns without a word are left out."""
+    from rich.table import Table
+    from rich.text import Text
+
+    filled = [(title, column) for title, column in zip(titles, zip(*rows, strict=True), strict=True) if any(column)]
+    made = Table(show_header=any(titles))
+    for title, _ in filled:
+        made.add_column(title, overflow="fold")
+    if filled and max(map(len, filled[0][1])) <= console().width // 5:
+        made.columns[0].no_wrap = True  # a name to be copied
+    for row in zip(*(column for _, column in filled), strict=True):
+        made.add_row(*map(Text, row))
+    return made
 
 
 def _told() -> int:

@@ -12,6 +12,11 @@ from typing import Any
 SMALLER = ("loss", "perplexity")  # the smaller, the better
 
 
+def as_merit(figure: str, value: float) -> float:
+    """The larger, the better; its own inverse."""
+    return -value if figure in SMALLER else value
+
+
 class Watch:
     """figure: "loss" or one of train.metrics.   patience: epochs without a better one, 0 = without end.
 
@@ -26,19 +31,16 @@ class Watch:
     def see(self, figures: dict[str, Any], step: int) -> bool:
         """Counts an epoch that ended at this step; whether it is the best."""
         value = figures["test_loss" if self.figure == "loss" else self.figure]
-        better = self._merit(value) > (float("-inf") if self.value is None else self._merit(self.value))
+        better = as_merit(self.figure, value) > (float("-inf") if self.value is None else as_merit(self.figure, self.value))
         if better:
             self.value, self.step = value, step
         self.waiting = 0 if better else self.waiting + 1
         return better
 
-    def _merit(self, value: float) -> float:
-        return -value if self.figure in SMALLER else value
-
     @property
     def merit(self) -> tuple[str, float] | None:
         """The best figure as checkpoint.store wants it: the larger, the better."""
-        return None if self.value is None else (self.figure, self._merit(self.value))
+        return None if self.value is None else (self.figure, as_merit(self.figure, self.value))
 
     @property
     def best(self) -> dict[str, Any] | None:

@@ -59,12 +59,14 @@ def of_generation(generation: Generation) -> dict[str, np.ndarray]:
 
 
 def write(path: Path, weights: Weights) -> None:
-    """Writes a .safetensors or .npz file, whole or not at all; UsageError for another kind."""
+    """Writes a .safetensors or .npz file, whole or not at all; UsageError for another kind, or where there is no folder for it."""
     if path.suffix not in KINDS:
         raise UsageError(f'"{path.name}" is not a file of weights', f"end its name in {' or '.join(KINDS)}")
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent} to write {path.name} into", "make it, or give another file")
     arrays = {name: np.ascontiguousarray(a) for name, a in weights.arrays.items()}
     save = _save_safetensors if path.suffix == ".safetensors" else _save_npz
-    with writing(path, sum(a.nbytes for a in arrays.values())):
+    with writing(path, sum(a.nbytes for a in arrays.values()), "free space there, or give a file that can be written"):
         publish(path, lambda temporary: save(temporary, arrays, weights.metadata))
 
 

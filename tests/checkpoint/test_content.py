@@ -118,7 +118,10 @@ def test_a_run_saved_without_momentum_says_that_the_optimizer_differs(tmp_path):
         generation = store.newest()
         with pytest.raises(CheckpointError, match=r"holds no tensor 'optimizer/velocity/0\.weight'") as error:
             strategy(Alone()).load_state(generation.read, generation.meta)
-        assert "other optimizer settings: give those, first of all the same optim.name and optim.momentum" in error.value.cure
+        assert (
+            "other optimizer settings: give those, first of all the same optim.name and optim.momentum"
+            in error.value.cure
+        )
 
 
 def test_a_tensor_that_only_the_model_lacks_is_not_blamed_on_the_optimizer(tmp_path):

@@ -15,7 +15,7 @@ from shoal.core.spec import State
 from shoal.mpi.alone import Alone
 from shoal.mpi.threads import run
 
-TAKE_OVER = [f"lease.json {done}" for done in ("written", "synced", "renamed", "durable")]
+TAKE_OVER = ["lease.json inherited", "lease.json renamed"]
 FILLED = ["rank-0000.h5.tmp filled", "rank-0000.h5.tmp flushed"]
 FILE = [*FILLED, *(f"rank-0000.h5 {done}" for done in ("written", "synced", "renamed", "durable", "hashed"))]
 MANIFEST = [f"manifest.json {done}" for done in ("written", "synced", "renamed", "durable")]

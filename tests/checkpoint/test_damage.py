@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
+from shoal.checkpoint import history, manifest
 from shoal.checkpoint.generation import Generation, verify
 from shoal.checkpoint.history import generations, open_generation
 from shoal.checkpoint.manifest import File
@@ -45,7 +46,7 @@ DAMAGE = {
     "another JSON": ("manifest.json", lambda path: path.write_text("[1, 2]"), "cannot be read"),
     "a fact edited": ("manifest.json", lambda path: edit(path, meta={"step": 21}), "damaged"),
     "a file forgotten": ("manifest.json", lambda path: edit(path, files=[]), "damaged"),
-    "a future format": ("manifest.json", lambda path: edit(path, version=2), "format version 2, this shoal reads 1"),
+    "a version edited": ("manifest.json", lambda path: edit(path, version=3), "damaged"),
 }
 
 
@@ -73,13 +74,13 @@ def test_damage_is_named_and_the_generation_before_is_loaded_on_every_rank(tmp_p
 
 def test_no_flipped_byte_of_a_manifest_changes_what_is_loaded(tmp_path, saved):
     (path,) = saved(tmp_path, 10)
-    manifest, true = path / "manifest.json", Generation(path).manifest
-    text = manifest.read_bytes()
+    file, true = path / "manifest.json", Generation(path).manifest
+    text = file.read_bytes()
     for at in range(len(text)):
-        flip(manifest, at)
+        flip(file, at)
         with suppress(CheckpointError):
             assert Generation(path).manifest == true, f"byte {at} was changed unnoticed"
-        manifest.write_bytes(text)
+        file.write_bytes(text)
 
 
 def test_a_fall_back_is_never_silent(tmp_path, saved, caplog):
@@ -120,20 +121,70 @@ def test_a_damaged_generation_does_not_count_among_the_kept(tmp_path, make_state
         assert is_same(store.newest(), make_state(20))
 
 
-def test_what_cannot_be_read_is_not_removed(tmp_path, make_state, saved):
+def from_the_future(path):
+    """Makes a generation one of a newer shoal."""
+    body = json.loads((path / "manifest.json").read_text()) | {"version": 2, "new": "things"}
+    body.pop("sha256")
+    edit(path / "manifest.json", **body, sha256=manifest._digest(body))
+
+
+def test_a_newer_shoals_generation_is_no_damage_and_nobody_falls_back_from_it(tmp_path, make_state, saved, contents):
+    """It did, and the save of the same step replaced a good generation that only was not understood."""
+    _, path = saved(tmp_path, 10, 20)
+    from_the_future(path)
+    before = contents(tmp_path)
+
+    def program(communicator):
+        says = r"step-00000020/manifest.json has format version 2, this shoal reads 1"
+        with Store(tmp_path, communicator, keep=1) as store:
+            with pytest.raises(CheckpointError, match=says) as error:
+                store.newest()
+            with pytest.raises(CheckpointError, match=says):
+                store.save(make_state(20))
+        return error.value.cure
+
+    assert run(2, program) == 2 * [
+        "use the shoal that wrote it, or a newer one; or move that generation away to go on without it"
+    ]
+    assert contents(tmp_path) == before
+    for choose in (history.newest, history.best):
+        with pytest.raises(CheckpointError, match="format version 2"):
+            open_generation(tmp_path, choose=choose)
+
+
+@pytest.mark.parametrize(
+    "how", [from_the_future, lambda path: flip(path / "manifest.json", 40)], ids=["newer", "damaged"]
+)
+def test_what_cannot_be_read_is_not_removed(tmp_path, make_state, saved, how):
     """It may be a newer shoal's, or all that a person has left to look at."""
     path, *_ = saved(tmp_path, 10, 20)
-    edit(path / "manifest.json", version=2)
+    how(path)
     with Store(tmp_path, Alone(), keep=1) as store:
         store.save(make_state(30))
     assert [p.name for p in generations(tmp_path)] == ["step-00000030", "step-00000010"]
     assert (path / "rank-0000.h5").exists()
 
 
+def test_what_is_not_shoals_is_left_alone(tmp_path, make_state, is_same, saved, contents):
+    """A person's copy of a generation, notes and unfinished work of others: they were swept, or counted and pruned."""
+    first, _ = saved(tmp_path, 10, 20)
+    shutil.copytree(first, first.with_name("step-00000010-keep"))
+    (tmp_path / "generations" / "notes").mkdir()
+    theirs = ["generations/notes/a.txt", "generations/read.me", "generations/step-00000020/why.txt"]
+    for name in theirs:
+        (tmp_path / name).write_text(name)
+    with Store(tmp_path, Alone(), keep=2) as store:
+        store.save(make_state(30))
+        assert is_same(store.newest(), make_state(30))
+    assert {*theirs, "generations/step-00000010-keep/manifest.json"} <= contents(tmp_path).keys()
+    assert [p.name for p in generations(tmp_path)] == ["step-00000030", "step-00000020"]
+
+
 def test_a_latest_that_lies_or_lacks_changes_nothing(tmp_path, make_state, is_same, saved):
     saved(tmp_path, 10, 20)
-    for text in ("step-00000010\n", "step-00099999\n", ""):
+    for text in ("step-00000010\n", "step-00099999\n", "", "step-\0"):
         (tmp_path / "latest").write_text(text)
+        (tmp_path / "best").write_text(text)
         assert is_same(open_generation(tmp_path), make_state(20))
     (tmp_path / "latest").unlink()
     assert is_same(open_generation(tmp_path), make_state(20))

@@ -135,8 +135,8 @@ def test_a_limit_met_while_hdf5_writes_is_survived(tmp_path, make_state, is_same
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
-def test_a_folder_that_ranks_do_not_share_is_told(tmp_path, make_state, monkeypatch):
-    """Rank 1 writes to a disk of its own machine: what rank 0 cannot see, it does not vouch for."""
+def test_a_file_that_vanishes_before_the_commit_is_missed(tmp_path, make_state, monkeypatch):
+    """What rank 0 cannot see, it does not vouch for."""
 
     def vanish(name):
         if name == "rank-0001.h5 hashed":
@@ -149,4 +149,4 @@ def test_a_folder_that_ranks_do_not_share_is_told(tmp_path, make_state, monkeypa
 
     monkeypatch.setattr(commit, "boundary", vanish)
     told = refused(2, program)
-    assert "rank-0001.h5 is missing" in told and "all ranks must see one folder" in told
+    assert "rank-0001.h5 is missing" in told and "see who else removes files there" in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import socket
@@ -11,8 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from killed import killed_at
 
-from shoal.checkpoint import lease
+from shoal.checkpoint import commit, lease
 from shoal.checkpoint.lease import Lease, started
 from shoal.checkpoint.store import Store
 from shoal.core.errors import CheckpointError
@@ -122,8 +124,6 @@ def test_the_holder_gives_signs_of_life_until_it_lost_the_lease(tmp_path, monkey
 
 @pytest.mark.parametrize("when", ["before the save", "during the write"])
 def test_a_job_that_lost_the_lease_cannot_commit(tmp_path, make_state, contents, monkeypatch, when):
-    from shoal.checkpoint import commit
-
     def lose(name="rank-0000.h5 synced"):
         if name == "rank-0000.h5 synced":
             write(tmp_path, host="elsewhere", pid=99)
@@ -212,3 +212,88 @@ def test_a_file_system_without_hard_links_keeps_leases_too(tmp_path, monkeypatch
     held.check()
     assert [path.name for path in tmp_path.iterdir()] == ["lease.json"]
     held.release()
+
+
+# ---------------------------------------------------------------------------------------------- two heirs of one dead job
+
+
+def left_by_a_dead_job(folder, neighbour):
+    write(folder, pid=neighbour.pid, start=started(neighbour.pid), token="dead")
+    neighbour.kill()
+    neighbour.wait()
+
+
+def test_while_one_inherits_another_is_refused(tmp_path, neighbour, monkeypatch):
+    """Both found the old holder dead and wrote their names, the second over the first's, who trained on until its save."""
+    left_by_a_dead_job(tmp_path, neighbour)
+    refused = []
+
+    def second(passed):
+        if passed == "lease.json inherited" and not refused:
+            with pytest.raises(CheckpointError, match=f"in use by another job: process {os.getpid()} on") as error:
+                Lease(tmp_path)
+            refused.append(error)
+
+    monkeypatch.setattr(commit, "boundary", second)
+    first = Lease(tmp_path)
+    assert refused and first.held()
+    assert [path.name for path in tmp_path.iterdir()] == ["lease.json"]
+
+
+def test_an_heir_who_comes_late_is_refused(tmp_path, neighbour, monkeypatch):
+    left_by_a_dead_job(tmp_path, neighbour)
+    abandoned, heirs = Lease._abandoned, []
+
+    def look(self, path, holder):
+        found = abandoned(self, path, holder)
+        if holder.get("token") == "dead" and not heirs:
+            heirs.append(None)
+            heirs[:] = [Lease(tmp_path)]  # all of it between the other's look and its next step
+        return found
+
+    monkeypatch.setattr(Lease, "_abandoned", look)
+    with pytest.raises(CheckpointError, match=f"in use by another job: process {os.getpid()} on"):
+        Lease(tmp_path)
+    assert heirs[0].held()
+    assert [path.name for path in tmp_path.iterdir()] == ["lease.json"]
+
+
+def test_an_heir_that_was_killed_is_inherited_from_too(tmp_path, neighbour):
+    left_by_a_dead_job(tmp_path, neighbour)
+    for _ in range(3):
+        assert killed_at("lease.json inherited", lambda: Lease(tmp_path))
+    assert len(list(tmp_path.iterdir())) > 1
+    Lease(tmp_path).check()
+    assert [path.name for path in tmp_path.iterdir()] == ["lease.json"]
+
+
+def test_no_flipped_bit_of_a_lease_is_more_than_a_refusal(tmp_path, neighbour):
+    """Neither an error nobody explains nor a lease that none can have: it is refused, or free."""
+    write(tmp_path, pid=neighbour.pid, start=started(neighbour.pid), token="f00")
+    file, came = tmp_path / "lease.json", set()
+    text = file.read_bytes()
+    for at, bit in itertools.product(range(len(text)), range(8)):
+        file.write_bytes(text[:at] + bytes([text[at] ^ 1 << bit]) + text[at + 1 :])
+        try:
+            Lease(tmp_path).release()
+            came.add("taken")
+        except CheckpointError:
+            came.add("refused")
+    assert came == {"taken", "refused"}
+
+
+@pytest.mark.parametrize("pid", [10**30, -1, 0])
+def test_a_lease_of_no_possible_process_is_free(tmp_path, pid):
+    write(tmp_path, pid=pid)
+    Lease(tmp_path).release()
+
+
+def test_a_lease_from_the_future_is_refused_with_the_way_out(tmp_path):
+    """A clock that was wrong: nobody can tell how long its holder is silent, so a person must."""
+    write(tmp_path, host="elsewhere", pid=1)
+    age(tmp_path, -365 * 86400)
+    with pytest.raises(CheckpointError, match="process 1 on elsewhere") as error:
+        Lease(tmp_path)
+    assert f"or when you remove {tmp_path / 'lease.json'}" in error.value.cure
+    (tmp_path / "lease.json").unlink()
+    Lease(tmp_path).release()

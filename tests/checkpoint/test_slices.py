@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shoal.checkpoint import slices
 from shoal.checkpoint.generation import Generation
-from shoal.checkpoint.slices import Slice, overlap, owners
+from shoal.checkpoint.slices import Slice, overlap, owners, pieces
 from shoal.checkpoint.store import Store
 from shoal.core.errors import CheckpointError
 from shoal.core.spec import Spec, State
@@ -38,7 +39,7 @@ TOP, BOTTOM = box("w", (1, 6), (0, 0)), box("w", (3, 6), (1, 0))
     ],
 )
 def test_equal_slices_are_written_by_the_lowest_rank(held, writes):
-    assert owners(held) == writes
+    assert [[one.name for one in part] for part in owners(held)] == writes
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,16 @@ def test_the_common_box_is_counted_from_both_origins():
     assert overlap(a, b) == ((slice(1, 3), slice(1, 4)), (slice(0, 2), slice(0, 3)))
     assert overlap(TOP, BOTTOM) is None
     assert overlap(box("s", (), (), ()), box("s", (), (), ())) == ((), ())
+
+
+@given(shape=st.lists(st.integers(0, 5), max_size=4), most=st.sampled_from([4, 12, 40, 1000]))
+def test_pieces_are_small_contiguous_and_follow_each_other(shape, most):
+    whole = np.arange(np.prod(shape, dtype=int), dtype="float32").reshape(shape)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slices, "PIECE", most)
+        found = [whole[one] for one in pieces(box("w", tuple(shape), (0,) * len(shape)))]
+    assert all(0 < piece.nbytes <= most and piece.flags.c_contiguous for piece in found)
+    assert np.concatenate([piece.ravel() for piece in [*found, np.empty(0)]]).tolist() == whole.ravel().tolist()
 
 
 cuts = st.lists(st.integers(1, 6), max_size=3).map(lambda inner: sorted({0, *inner, 7}))

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from shoal.checkpoint import shared
+from shoal.checkpoint import slices
 from shoal.checkpoint.generation import verify
 from shoal.checkpoint.history import generations, open_generation
 from shoal.checkpoint.store import Store
@@ -26,7 +26,7 @@ def names(folder):
 @pytest.mark.parametrize("ranks", [1, 2, 3])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int64"])
 def test_what_was_saved_is_loaded_to_the_bit_on_every_rank(tmp_path, make_state, is_same, ranks, dtype, monkeypatch):
-    monkeypatch.setattr(shared, "CHUNK", 64)  # tensors of 120 bytes take two messages
+    monkeypatch.setattr(slices, "PIECE", 64)  # tensors of 120 bytes take two writes and two messages
     state = make_state(7, "float32")
     if dtype == "int64":
         state = State({"model/0.weight": (Spec("0.weight", (2, 3)), np.arange(6).reshape(2, 3))}, {"step": 7})

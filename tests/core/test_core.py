@@ -51,7 +51,10 @@ def test_the_inputs_of_an_output_are_these_and_no_others(kernel, stride, padding
         (lambda: Window.of(5).out(3, 9), "spans 5 .* larger than the input 3"),
         (lambda: Window.of(0), "at least 1"),
         (lambda: Window.of((3, 3), rank=3), r"\(3, 3\) has 2 numbers, for 3 axes"),
-        (lambda: Window.of(2, 2).inputs((3, 3), (0, 2)), r"output_padding \(0, 2\) must be less than the stride \(2, 2\)"),
+        (
+            lambda: Window.of(2, 2).inputs((3, 3), (0, 2)),
+            r"output_padding \(0, 2\) must be less than the stride \(2, 2\)",
+        ),
         (lambda: Window.of(1, 1, 2).inputs((3, 4), (0, 0)), "leaves nothing of an output"),
         (lambda: Window.of(3, 2, "same"), "stride 1"),
         (lambda: Window.of(3, 1, "full"), '"full" is not known'),
@@ -71,13 +74,21 @@ def test_a_spec_is_the_whole_unless_it_says_otherwise() -> None:
 
 
 def test_streams_differ_by_seed_purpose_and_path() -> None:
-    names = [(0, "init", "0.weight"), (1, "init", "0.weight"), (0, "dropout", "0.weight"), (0, "init", "0.bias"), (0, "init0", ".weight")]
+    names = [
+        (0, "init", "0.weight"),
+        (1, "init", "0.weight"),
+        (0, "dropout", "0.weight"),
+        (0, "init", "0.bias"),
+        (0, "init0", ".weight"),
+    ]
     assert len({key(*name) for name in names}) == len(names)
     assert key(0, "init", "0.weight") == key(0, "init", "0.weight")
 
 
 def test_every_error_has_its_documented_code() -> None:
-    table = {line.split()[1]: line.split()[0] for line in (errors.__doc__ or "").splitlines() if line.strip()[:1].isdigit()}
+    table = {
+        line.split()[1]: line.split()[0] for line in (errors.__doc__ or "").splitlines() if line.strip()[:1].isdigit()
+    }
     classes = {c.__name__: str(c.code) for c in errors.ShoalError.__subclasses__()}
     assert classes == {name: code for name, code in table.items() if name in classes}
     assert errors.exit_code(KeyboardInterrupt()) == 130
@@ -107,14 +118,19 @@ def test_the_cgroup_quota_is_read(tmp_path: Path, text: str, cores: float) -> No
     assert quota(tmp_path) == cores
 
 
-def test_no_cgroup_means_no_limit(tmp_path: Path) -> None:
+def test_no_cgroup_means_no_limit_but_that_of_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLURM_CPUS_ON_NODE", raising=False)
     assert quota(tmp_path) == float("inf")
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", "3")
+    assert quota(tmp_path) == 3
 
 
 def test_events_are_one_json_object_a_line(tmp_path: Path) -> None:
     events = Events(tmp_path, rank=3)
     events.write("step", step=1, loss=0.5)
-    lines = (tmp_path / "events-3.jsonl").read_text().splitlines()  # readable before close: a killed rank leaves its lines
+    lines = (
+        (tmp_path / "events-3.jsonl").read_text().splitlines()
+    )  # readable before close: a killed rank leaves its lines
     events.close()
     assert [json.loads(line)["event"] for line in lines] == ["step"]
     assert json.loads(lines[0])["rank"] == 3

@@ -14,8 +14,19 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FLOOR = {
-    "core": 1, "kernels": 2, "nn": 3, "optim": 3, "compress": 4, "plan": 4, "mpi": 5, "checkpoint": 6, "edge": 6,
-    "train": 7, "jobs": 8, "cli": 9, "__main__": 10,
+    "core": 1,
+    "kernels": 2,
+    "nn": 3,
+    "optim": 3,
+    "compress": 4,
+    "plan": 4,
+    "mpi": 5,
+    "checkpoint": 6,
+    "edge": 6,
+    "train": 7,
+    "jobs": 8,
+    "cli": 9,
+    "__main__": 10,
 }
 MAY_ALSO = {("optim", "nn")}  # optimizers work on nn's arenas
 OWNERS = {  # third-party module -> where it may be imported

@@ -63,7 +63,9 @@ def test_a_second_process_compiles_nothing(tmp_path):
 
 def test_copies_of_one_loop_are_kept_apart_and_found_again(tmp_path):
     """A closure over the function that differs would be compiled by every process."""
-    lines = "threads.set_threads(1); x = np.full(3, 2.0); result = [float(ops.add(x, x)[0]), float(ops.multiply(x, -x)[0])]"
+    lines = (
+        "threads.set_threads(1); x = np.full(3, 2.0); result = [float(ops.add(x, x)[0]), float(ops.multiply(x, -x)[0])]"
+    )
     for from_cache in (False, True):
         child = run(lines, tmp_path)
         assert child["events"] == [[f"elementwise.{name}_pieces", from_cache] for name in ("_add", "_multiply")]

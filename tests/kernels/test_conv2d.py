@@ -53,7 +53,9 @@ CASES = [
     Case((2, 6, 6, 8), 12, W(3, padding=1), groups=4),
     Case((2, 7, 6, 8), 8, W(3, stride=2, padding=1), groups=8),  # depthwise
     Case((2, 5, 5, 4), 8, W(3), groups=4),  # depthwise, two filters a channel
-    Case((2, 26, 9, 37), 37, W(5, stride=(2, 1), padding=2, dilation=(3, 1)), groups=37),  # depthwise, jobs and ragged blocks
+    Case(
+        (2, 26, 9, 37), 37, W(5, stride=(2, 1), padding=2, dilation=(3, 1)), groups=37
+    ),  # depthwise, jobs and ragged blocks
     Case((9, 14, 14, 5), 10, W(3, padding=1)),  # several jobs
 ]
 DTYPES = [np.float32, np.float64]
@@ -120,7 +122,9 @@ def test_conv2d_equals_its_definition_on_any_shape(nhw, channels, kernel, stride
     st.sampled_from(DTYPES),
 )
 @settings(deadline=None, max_examples=60, derandomize=True)
-def test_depthwise_convolution_equals_its_definition_on_any_shape(nhw, channels, kernel, stride, padding, dilation, dtype):
+def test_depthwise_convolution_equals_its_definition_on_any_shape(
+    nhw, channels, kernel, stride, padding, dilation, dtype
+):
     """With several blocks of channels, the last ragged; several jobs; and several filters a channel."""
     case = Case((*nhw, channels[0]), channels[0] * channels[1], Window(kernel, stride, padding, dilation), channels[0])
     try:

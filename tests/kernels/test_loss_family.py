@@ -109,7 +109,9 @@ def test_a_nan_stays_in_its_sample(name, backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", ["smoothed", "weighted", "kl", "bce", "weighted bce", "focal", "dice of labels", "dice of shares"])
+@pytest.mark.parametrize(
+    "name", ["smoothed", "weighted", "kl", "bce", "weighted bce", "focal", "dice of labels", "dice of shares"]
+)
 def test_large_logits_are_stable(name, backend):
     op, z, target, hyper = problem(name, (3, 4))
     for scale in (1e3, -1e3):

@@ -148,8 +148,20 @@ COUNTS = [  # op, arguments, hyper-parameters, flops, compulsory bytes
     (ops.sgd, [Like((100,), F4)] * 2 + [NOWHERE], {"lr": 0.1}, 400, 4 * 300),
     (ops.momentum, [Like((100,), F4)] * 3 + [NOWHERE], {"lr": 0.1, "momentum": 0.9}, 600, 4 * 500),
     (ops.attention, [Like((2, 5, 12), F4)], {"heads": 2}, 4 * 2 * 5 * 5 * 4, 4 * (120 + 40 + 100)),
-    (ops.lstm, [Like((2, 5, 12), F4), Like((12, 3), F4), Like((12,), F4)], {}, 2 * 5 * 2 * 12 * 3, 4 * (120 + 36 + 12 + 30 + 30 + 120)),
-    (ops.recurrent_dw, [Like((2, 5, 12), F4), Like((2, 5, 3), F4)], {"stop": 8}, 2 * 2 * 5 * 8 * 3, 4 * (120 + 30 + 24)),
+    (
+        ops.lstm,
+        [Like((2, 5, 12), F4), Like((12, 3), F4), Like((12,), F4)],
+        {},
+        2 * 5 * 2 * 12 * 3,
+        4 * (120 + 36 + 12 + 30 + 30 + 120),
+    ),
+    (
+        ops.recurrent_dw,
+        [Like((2, 5, 12), F4), Like((2, 5, 3), F4)],
+        {"stop": 8},
+        2 * 2 * 5 * 8 * 3,
+        4 * (120 + 30 + 24),
+    ),
     (ops.ordered_sum, [Like((4, 100), F4)], {}, 400, 4 * 500),
 ]
 

@@ -40,7 +40,11 @@ def test_a_recurrence_equals_its_definition(kind, shape, dtype):
     lengths = np.random.default_rng(3).integers(0, steps + 1, n)
     for dy in (normal(4, shape, dtype), normal(4, (n, width), dtype)):
         got = run(kind, *problem(kind, *shape, dtype), dy, {"on": "cpu", "lengths": lengths})
-        expected = run(kind, *(x.astype(float) for x in (*problem(kind, *shape, dtype), dy)), {"on": "reference", "lengths": lengths})
+        expected = run(
+            kind,
+            *(x.astype(float) for x in (*problem(kind, *shape, dtype), dy)),
+            {"on": "reference", "lengths": lengths},
+        )
         for ours, theirs in zip(got, expected, strict=True):
             assert ours.dtype == dtype and distance(ours, theirs) <= ALLOWED[dtype]
 
@@ -111,7 +115,8 @@ def test_large_gates_saturate():
 
 
 @pytest.mark.parametrize(
-    ("lengths", "words"), [(np.array([1, 2]), r"lengths int64\(2,\) for 3 samples"), (np.ones(3, np.int32), "need int64")]
+    ("lengths", "words"),
+    [(np.array([1, 2]), r"lengths int64\(2,\) for 3 samples"), (np.ones(3, np.int32), "need int64")],
 )
 def test_wrong_lengths_are_refused(lengths, words):
     with pytest.raises(UsageError, match=words):

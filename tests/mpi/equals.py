@@ -162,7 +162,10 @@ def cases(ranks: int) -> list[Case]:
     rules = list(OPTIMIZERS)[2:][ranks - 2 :: 2] if ranks in (2, 3) else []
     others = [Case("mlp", rule, unequal) for rule in rules]
     small = [Case("digits-cnn", o, s) for o in ("sgd", "momentum") for s in SHARES[ranks]]
-    norms = [Case("skips", "momentum", unequal, 2, norm="batch"), Case("skips", "momentum", unequal, 2, norm="share", clip=0.5)]
+    norms = [
+        Case("skips", "momentum", unequal, 2, norm="batch"),
+        Case("skips", "momentum", unequal, 2, norm="share", clip=0.5),
+    ]
     return large + others + small + norms + PIPELINES[ranks]
 
 

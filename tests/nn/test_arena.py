@@ -39,7 +39,13 @@ def test_the_padding_stays_zero() -> None:
 
 def test_bounds_of_a_block_cover_its_tensors_and_their_padding() -> None:
     layout = Layout(SPECS)
-    assert [layout.bounds(name) for name in ("0", "1", "2", "0.bias", "3")] == [(0, 32), (32, 48), (0, 0), (16, 32), (0, 0)]
+    assert [layout.bounds(name) for name in ("0", "1", "2", "0.bias", "3")] == [
+        (0, 32),
+        (32, 48),
+        (0, 0),
+        (16, 32),
+        (0, 0),
+    ]
 
 
 def test_decay_ranges_leave_out_what_does_not_decay() -> None:

@@ -64,11 +64,17 @@ def test_the_order_of_pops_is_free() -> None:
         ([Stash("a"), Stash("a"), Pop("a", 3)], r'block 1: Stash\("a"\) is the second of that name'),
         ([Stash("a"), Pop("a", 3), Pop("a", 3)], r'block 2: Pop\("a"\), but what is put by there is nothing'),
         ([Stash("a"), Pop("a", 2)], r'block 1: Pop\("a"\) expects \(4, 4, 2\), but \(4, 4, 3\) was put by'),
-        ([Stash("a"), MaxPool2d(2), Pop("a", 3)], r'block 2: Pop\("a"\) expects \(2, 2, 3\), but \(4, 4, 3\) was put by'),
+        (
+            [Stash("a"), MaxPool2d(2), Pop("a", 3)],
+            r'block 2: Pop\("a"\) expects \(2, 2, 3\), but \(4, 4, 3\) was put by',
+        ),
         ([Stash("a"), Conv2d(2, 1), Pop("a", 3, "add")], r'Pop\("a"\) adds 3 channels to 2'),
         ([MaxPool2d(2, stash="a")], "stashed and never popped: a"),
         ([MaxUnpool2d(2, stash="a")], r'block 0: MaxUnpool2d\("a"\), but what is put by there is nothing'),
-        ([MaxPool2d(2, stash="a"), MaxPool2d(2), MaxUnpool2d(2, stash="a")], r"expects \(1, 1, 3\), but \(2, 2, 3\) was put by"),
+        (
+            [MaxPool2d(2, stash="a"), MaxPool2d(2), MaxUnpool2d(2, stash="a")],
+            r"expects \(1, 1, 3\), but \(2, 2, 3\) was put by",
+        ),
         ([Sequential(Stash("a")), Pop("a", 3)], r'Pop\("a"\), but what is put by there is nothing'),
     ],
 )
@@ -86,7 +92,10 @@ def test_a_skip_that_does_not_fit_is_refused_before_anything_runs(blocks, words)
         (lambda: Concat(MaxPool2d(2), Conv2d(3, 1)).out_shape((4, 4, 2)), "differ before the last axis"),
         (lambda: Pop("a", 1, "mul"), 'how = "mul" is not known'),
         (lambda: Sequential(Linear(3), tie={"1.weight": "0.weight"}).specs((3,)), r"tie: there is no 1\.weight"),
-        (lambda: Layout(Sequential(Linear(3), Linear(4), tie={"1.weight": "0.weight"}).specs((3,))), "is an alias of 0.weight"),
+        (
+            lambda: Layout(Sequential(Linear(3), Linear(4), tie={"1.weight": "0.weight"}).specs((3,))),
+            "is an alias of 0.weight",
+        ),
     ],
 )
 def test_a_container_that_does_not_fit_names_the_numbers(make, words) -> None:
@@ -122,7 +131,9 @@ def test_two_micro_batches_with_their_own_stash_do_not_mix() -> None:
     assert [x[0, 0] for x in xs] == [1.0, 2.0]
 
 
-@pytest.mark.parametrize("block", [Residual(Linear(4)), Concat(Linear(2), Linear(3)), Residual(Sequential(), Linear(4), "relu")])
+@pytest.mark.parametrize(
+    "block", [Residual(Linear(4)), Concat(Linear(2), Linear(3)), Residual(Sequential(), Linear(4), "relu")]
+)
 def test_a_container_takes_its_big_arrays_from_the_pool(block) -> None:
     arena = Arena(Layout(block.specs((4,))), np.float64).initialise(0, "reference")
     pool = Pool()

@@ -35,7 +35,13 @@ def cases(kind: str, count: int = SHAPES) -> Iterator[tuple]:
             groups = 1
         if "depthwise" in kind:
             groups, inputs, outputs = rng.integers(2, 40), 1, max(1, outputs - 2)
-        how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": int(groups), "bias": bool(count % 2)}
+        how = {
+            "stride": stride,
+            "padding": padding,
+            "dilation": dilation,
+            "groups": int(groups),
+            "bias": bool(count % 2),
+        }
         if "transposed" in kind:
             how["padding"] = tuple((before, before) for before, _ in padding)  # PyTorch pads both sides alike
             how["output_padding"] = tuple(int(rng.integers(0, s)) for s in stride)
@@ -120,12 +126,21 @@ sides = st.tuples(*[st.tuples(st.integers(0, 3), st.integers(0, 3))] * 2)
 
 @given(st.integers(0, 2), st.tuples(*[st.integers(1, 6)] * 2), numbers, numbers, sides, numbers, st.data())
 @settings(deadline=None, max_examples=40, derandomize=True)
-def test_a_transposed_convolution_is_the_adjoint_of_the_convolution(n, size, kernel, stride, padding, dilation, data) -> None:
+def test_a_transposed_convolution_is_the_adjoint_of_the_convolution(
+    n, size, kernel, stride, padding, dilation, data
+) -> None:
     """<conv(x), y> = <x, transposed(y)>, for any number of samples and any sides."""
     groups, c, k = data.draw(st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 2)))
     extra = tuple(data.draw(st.integers(0, s - 1)) for s in stride)
     layer = ConvTranspose2d(
-        groups * c, kernel, stride=stride, padding=padding, dilation=dilation, output_padding=extra, groups=groups, bias=False
+        groups * c,
+        kernel,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        output_padding=extra,
+        groups=groups,
+        bias=False,
     )
     try:
         out = layer.out_shape((*size, groups * k))
@@ -187,10 +202,19 @@ def test_what_comes_later_does_not_change_a_causal_convolution() -> None:
         (lambda: Conv3d(4, 3).out_shape((5, 5, 2)), r"Conv3d takes samples of shape \(D, H, W, C\)"),
         (lambda: Conv3d(4, (3, 3)), r"\(3, 3\) has 2 numbers, for 3 axes"),
         (lambda: Conv2d(4, 3, padding="valid"), 'padding "valid" is not known'),
-        (lambda: ConvTranspose2d(4, 3, groups=3).out_shape((5, 5, 3)), "3 input and 4 output channels are not multiples of 3"),
-        (lambda: ConvTranspose2d(4, 3, stride=2, output_padding=2).out_shape((5, 5, 3)), r"output_padding \(2, 2\) must be less"),
+        (
+            lambda: ConvTranspose2d(4, 3, groups=3).out_shape((5, 5, 3)),
+            "3 input and 4 output channels are not multiples of 3",
+        ),
+        (
+            lambda: ConvTranspose2d(4, 3, stride=2, output_padding=2).out_shape((5, 5, 3)),
+            r"output_padding \(2, 2\) must be less",
+        ),
         (lambda: ConvTranspose2d(4, 1, padding=3).out_shape((5, 5, 3)), "leaves nothing of an output"),
-        (lambda: ops.conv3d(np.zeros((1, 2, 2, 2, 1)), np.zeros((1, 1, 1, 1)), Window.of(1, rank=3)), r"conv3d: x .* \(N, D, H, W, C\)"),
+        (
+            lambda: ops.conv3d(np.zeros((1, 2, 2, 2, 1)), np.zeros((1, 1, 1, 1)), Window.of(1, rank=3)),
+            r"conv3d: x .* \(N, D, H, W, C\)",
+        ),
         (lambda: ops.conv2d(np.zeros((1, 2, 2, 1)), np.zeros((1, 1, 1, 1)), Window.of(1, rank=3)), "over 2 axes"),
     ],
 )

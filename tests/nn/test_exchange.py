@@ -19,7 +19,12 @@ from shoal.optim import SGD
 # model: shape, classes, options, mirror in PyTorch
 FAMILIES = {
     "lenet": ((8, 8, 1), 3, {}, partial(mirrors.lenet, classes=3, side=8)),
-    "autoencoder": ((4, 3, 2), 3, {"width": 8, "code": 3}, partial(mirrors.autoencoder, shape=(4, 3, 2), width=8, code=3)),
+    "autoencoder": (
+        (4, 3, 2),
+        3,
+        {"width": 8, "code": 3},
+        partial(mirrors.autoencoder, shape=(4, 3, 2), width=8, code=3),
+    ),
     "resnet20": ((8, 8, 3), 3, {"width": 4, "depth": 2}, partial(mirrors.resnet20, classes=3, width=4, depth=2)),
     "resnet18": (
         (64, 64, 3),
@@ -43,7 +48,12 @@ FAMILIES = {
     "mobilenet": ((16, 16, 3), 3, {"width": 4}, partial(mirrors.mobilenet, classes=3, width=4)),
     "mobilenet-v2": ((64, 64, 3), 3, {"width": 4, "dropout": 0.0}, partial(mirrors.mobilenet_v2, classes=3, width=4)),
     "unet": ((8, 8, 2), 3, {"width": 4, "depth": 2}, partial(mirrors.unet, inputs=2, classes=3, width=4, depth=2)),
-    "tcn": ((6, 4), 3, {"width": 5, "depth": 2, "dropout": 0.0}, partial(mirrors.tcn, inputs=4, classes=3, width=5, depth=2)),
+    "tcn": (
+        (6, 4),
+        3,
+        {"width": 5, "depth": 2, "dropout": 0.0},
+        partial(mirrors.tcn, inputs=4, classes=3, width=5, depth=2),
+    ),
     "conv-autoencoder": (
         (8, 8, 2),
         3,

@@ -62,8 +62,9 @@ def means(torch):
         "smoothed": entropy(label_smoothing=0.2),
         "weighted": entropy(weight=w, ignore_index=2),
         "with a label to ignore": entropy(ignore_index=255),
-        "kl": lambda z, t: 4 * f.kl_div(
-            *(f.log_softmax(x.flatten(0, 1) / 2, 1) for x in (z, t)), reduction="batchmean", log_target=True
+        "kl": lambda z, t: (
+            4
+            * f.kl_div(*(f.log_softmax(x.flatten(0, 1) / 2, 1) for x in (z, t)), reduction="batchmean", log_target=True)
         ),
         "mse": f.mse_loss,
         "l1": f.l1_loss,

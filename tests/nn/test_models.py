@@ -117,7 +117,10 @@ def test_a_model_gives_what_its_task_says(name) -> None:
 
 @pytest.mark.parametrize(
     "name, shape, words",
-    [("lenett", (28, 28, 1), 'model "lenett" is not known'), ("lenet", (28, 28), r"does not take samples of shape \(28, 28\)")],
+    [
+        ("lenett", (28, 28, 1), 'model "lenett" is not known'),
+        ("lenet", (28, 28), r"does not take samples of shape \(28, 28\)"),
+    ],
 )
 def test_an_unfit_model_is_refused(name, shape, words) -> None:
     with pytest.raises(UsageError, match=words):
@@ -150,7 +153,9 @@ def test_three_steps_equal_pytorch(name, backend) -> None:
     arena = Arena(Layout(model.specs(shape)), np.float64).initialise(1, "reference")
 
     def out() -> dict[str, Any]:
-        return {key: torch.tensor(a) for key, a in to_torch(model, shape, {n: arena[n] for n in arena.layout.specs}).items()}
+        return {
+            key: torch.tensor(a) for key, a in to_torch(model, shape, {n: arena[n] for n in arena.layout.specs}).items()
+        }
 
     twin = mirror(torch).double()
     twin.load_state_dict(out())
@@ -159,7 +164,9 @@ def test_three_steps_equal_pytorch(name, backend) -> None:
     rng = np.random.default_rng(0)
     for step in range(3):
         x, labels = rng.standard_normal((4, *shape)), rng.integers(0, 10, 4)
-        ctx = Context(training=False, step=step, samples=np.arange(4), backend=backend)  # dropout off: PyTorch draws other bits
+        ctx = Context(
+            training=False, step=step, samples=np.arange(4), backend=backend
+        )  # dropout off: PyTorch draws other bits
         g = arena.like()
         y, saved = model.forward(arena.views, x, ctx)
         loss, _, dz = CrossEntropy()(y, labels, 1 / 4, ctx)
@@ -167,7 +174,9 @@ def test_three_steps_equal_pytorch(name, backend) -> None:
         ours.update(arena, g, state, step, backend)
 
         theirs.zero_grad()
-        expected = torch.nn.functional.cross_entropy(twin(torch.tensor(x.transpose(0, 3, 1, 2).copy())), torch.tensor(labels))
+        expected = torch.nn.functional.cross_entropy(
+            twin(torch.tensor(x.transpose(0, 3, 1, 2).copy())), torch.tensor(labels)
+        )
         expected.backward()
         theirs.step()
         assert abs(loss / 4 - expected.item()) <= 1e-12

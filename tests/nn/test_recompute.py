@@ -34,13 +34,21 @@ SHAPE = (6, 6, 3)
 
 
 def residual() -> Residual:
-    return Residual(Sequential(Conv2d(4, 3, padding=1), BatchNorm(activation="relu"), Dropout(0.3), Conv2d(4, 3, padding=1), BatchNorm()))
+    return Residual(
+        Sequential(
+            Conv2d(4, 3, padding=1), BatchNorm(activation="relu"), Dropout(0.3), Conv2d(4, 3, padding=1), BatchNorm()
+        )
+    )
 
 
-MODEL = Sequential(Conv2d(4, 3, padding=1), residual(), Stash("a"), residual(), Pop("a", 4), GlobalAvgPool(), Dropout(0.2), Linear(5))
+MODEL = Sequential(
+    Conv2d(4, 3, padding=1), residual(), Stash("a"), residual(), Pop("a", 4), GlobalAvgPool(), Dropout(0.2), Linear(5)
+)
 
 
-def arrays(model: Sequential, backend: str, total: Any = None, samples: slice = slice(0, 8), pool: Pool | None = None) -> list[bytes]:
+def arrays(
+    model: Sequential, backend: str, total: Any = None, samples: slice = slice(0, 8), pool: Pool | None = None
+) -> list[bytes]:
     """Output, dx, gradients, statistics and buffers of one step."""
     replica = Replica(model, SHAPE, "float64").initialise(3, backend)
     rng = np.random.default_rng(1)
@@ -62,7 +70,9 @@ def test_outputs_gradients_and_statistics_are_the_same_bits(backend: str) -> Non
 
 def test_also_where_normalisation_is_synchronised() -> None:
     def program(model: Sequential) -> Any:
-        return lambda c: arrays(model, "reference", lambda a: c.allreduce(a.copy(), "normalisation"), slice(5 * c.rank, 5 + 3 * c.rank))
+        return lambda c: arrays(
+            model, "reference", lambda a: c.allreduce(a.copy(), "normalisation"), slice(5 * c.rank, 5 + 3 * c.rank)
+        )
 
     assert run(2, program(recomputed(MODEL, SHAPE)), deadline=60) == run(2, program(MODEL), deadline=60)
 

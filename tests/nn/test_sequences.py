@@ -54,12 +54,20 @@ def test_an_unknown_gru_and_a_shape_without_steps_are_refused() -> None:
 
 # ---------------------------------------------------------------------------------------------------- attention
 
-NAMES = {"in_weight": "in_proj_weight", "in_bias": "in_proj_bias", "out_weight": "out_proj.weight", "out_bias": "out_proj.bias"}
+NAMES = {
+    "in_weight": "in_proj_weight",
+    "in_bias": "in_proj_bias",
+    "out_weight": "out_proj.weight",
+    "out_bias": "out_proj.bias",
+}
 
 
 def twins(torch, causal=False, bias=True):
     """Our layer, its weights, and PyTorch's layer with the same ones; biases are not left at 0."""
-    ours, theirs = Attention(3, causal=causal, bias=bias), torch.nn.MultiheadAttention(6, 3, bias=bias, batch_first=True).double()
+    ours, theirs = (
+        Attention(3, causal=causal, bias=bias),
+        torch.nn.MultiheadAttention(6, 3, bias=bias, batch_first=True).double(),
+    )
     arena = Arena(Layout(ours.specs((5, 6))), np.float64).initialise(1, "reference")
     for i, name in enumerate(arena.layout.specs):
         arena[name][...] += normal(i, arena[name].shape) * name.endswith("bias")
@@ -108,5 +116,7 @@ def test_attention_starts_as_pytorchs() -> None:
 
 
 def test_heads_that_do_not_divide_the_channels_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"Attention\(4\) takes samples of shape \(T, C\) with C a multiple of 4, not \(5, 6\)"):
+    with pytest.raises(
+        UsageError, match=r"Attention\(4\) takes samples of shape \(T, C\) with C a multiple of 4, not \(5, 6\)"
+    ):
         Attention(4).specs((5, 6))

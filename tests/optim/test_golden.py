@@ -8,7 +8,13 @@ from shoal.core.errors import UsageError
 from shoal.optim import NAG, OPTIMIZERS, QHM, SGD, Adagrad, Adam, AggMo, NAdam, QHAdam, RMSprop, Sutskever
 
 STREAM = [1, -0.5, 0.25, 0.125, 2]
-HEAVY = [0.9, 0.86, 0.799, 0.7316, 0.47094]  # on this stream both forms of momentum, and exact Nesterov at its own points
+HEAVY = [
+    0.9,
+    0.86,
+    0.799,
+    0.7316,
+    0.47094,
+]  # on this stream both forms of momentum, and exact Nesterov at its own points
 EXACT, PRINTED = 1e-13, 5.1e-11  # of short decimals; of ten printed digits
 
 GOLDEN = {

@@ -129,7 +129,10 @@ def test_what_a_split_holds_in_memory_is_not_changed(tmp_path: Path) -> None:
 
 
 WRONG = {
-    "crop of a row": (Data("synthetic", shape=(5,), augment=("crop",)), '"crop" needs samples (H, W, C), these are (5,)'),
+    "crop of a row": (
+        Data("synthetic", shape=(5,), augment=("crop",)),
+        '"crop" needs samples (H, W, C), these are (5,)',
+    ),
     "hole too large": (replace(data("cutout"), cutout=9), "data.cutout = 9 is larger than samples of (9, 8, 2)"),
     "number without kind": (replace(data("flip"), pad=2), 'data.pad without "crop" in data.augment'),
     "text": (Data("text", "x", augment=("noise",)), "data.augment = ('noise',) has no meaning for data.source"),

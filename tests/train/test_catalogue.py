@@ -26,7 +26,14 @@ def test_every_model_is_listed_with_its_figures(capsys: pytest.CaptureFixture[st
 def test_one_model_shows_its_blocks_for_the_shape_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     catalogue.show_one("mlp", "8,8,1", 3, ["width=16"], as_json=True)
     shown = json.loads(capsys.readouterr().out)
-    assert [block["kind"] for block in shown["blocks"]] == ["Flatten", "Linear", "Dropout", "Linear", "Dropout", "Linear"]
+    assert [block["kind"] for block in shown["blocks"]] == [
+        "Flatten",
+        "Linear",
+        "Dropout",
+        "Linear",
+        "Dropout",
+        "Linear",
+    ]
     assert shown["total"]["parameters"] == (64 * 16 + 16) + (16 * 16 + 16) + (16 * 3 + 3)
     catalogue.show_one("mlp", "8,8,1", 3, ["width=16"], as_json=False)
     words = capsys.readouterr().out
@@ -49,7 +56,9 @@ def test_a_mistake_is_named(arguments, problem) -> None:
         catalogue.show_one(*arguments, False)
 
 
-@pytest.mark.parametrize("count, text", [(0, "0"), (999, "999"), (1000, "1 k"), (8_178_000_000, "8.18 G"), (3 * 10**15, "3e+03 T")])
+@pytest.mark.parametrize(
+    "count, text", [(0, "0"), (999, "999"), (1000, "1 k"), (8_178_000_000, "8.18 G"), (3 * 10**15, "3e+03 T")]
+)
 def test_counts_are_short(count, text) -> None:
     assert catalogue.short(count) == text
 

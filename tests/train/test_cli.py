@@ -90,9 +90,7 @@ def test_debugging_shows_where_an_error_comes_from(shoal: Shoal, monkeypatch: py
 
 def test_an_unexpected_error_has_its_traceback_and_code_1(shoal: Shoal, tiny: list[str], tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
-        "import shoal.train.loop as loop\n"
-        "def boom(*_): raise ZeroDivisionError('planted')\n"
-        "loop.Loop.warm_up = boom\n"
+        "import shoal.train.loop as loop\ndef boom(*_): raise ZeroDivisionError('planted')\nloop.Loop.warm_up = boom\n"
     )
     command = [sys.executable, "-m", "shoal", "train", "digits-cnn", *tiny]
     place = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
@@ -218,9 +216,7 @@ def test_an_error_of_one_rank_ends_all_with_its_code(tiny: list[str], tmp_path: 
     "change, code, words",
     [("optim.lr=0.5", 2, "do not hold the same optim.lr: 0.5 is not 0.02"), ("other data", 4, "same data")],
 )
-def test_ranks_that_differ_do_not_start(
-    tiny: list[str], tmp_path: Path, change: str, code: int, words: str
-) -> None:
+def test_ranks_that_differ_do_not_start(tiny: list[str], tmp_path: Path, change: str, code: int, words: str) -> None:
     program = (
         "import os, sys\n"
         "if os.environ['OMPI_COMM_WORLD_RANK'] == '1':\n"
@@ -241,7 +237,12 @@ def test_ranks_that_differ_do_not_start(
 
 def test_export_writes_what_a_checkpoint_holds(shoal: Shoal, tiny: list[str], tmp_path: Path) -> None:
     assert shoal("train", "digits-cnn", *tiny).returncode == 0
-    done = shoal("export", "runs/digits-cnn", "w.npz", "--torch")
+    done = shoal("checkpoint", "export", "runs/digits-cnn", "w.npz", "--torch")
     assert (done.returncode, done.stdout) == (0, "6 tensors of digits-cnn after step 10 in w.npz\n")
-    refused(shoal("export", "runs/digits-cnn", "w.onnx"), 2, '"w.onnx" is not a file of weights', ".safetensors or .npz")
-    refused(shoal("export", "runs/nothing", "w.npz"), 5, "runs/nothing holds no checkpoint")
+    refused(
+        shoal("checkpoint", "export", "runs/digits-cnn", "w.onnx"),
+        2,
+        '"w.onnx" is not a file of weights',
+        ".safetensors or .npz",
+    )
+    refused(shoal("checkpoint", "export", "runs/nothing", "w.npz"), 5, "runs/nothing holds no checkpoint")

@@ -70,7 +70,7 @@ def test_overrides_are_read_by_the_type_of_their_field() -> None:
 
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
-    config = load("mlp-fashion", ["data.path=/a/\"b\"\\c é", "parallel.shares=[1, 2.5]", "optim.lr=1e-5"])
+    config = load("mlp-fashion", ['data.path=/a/"b"\\c é', "parallel.shares=[1, 2.5]", "optim.lr=1e-5"])
     file.write_text(tables.write(config), encoding="utf-8")
     assert load(str(file)) == config
 
@@ -116,7 +116,7 @@ MISTAKES = {
         "give parallel.shares as a list of numbers",
     ),
     "train.dtype=half": (
-        "train.dtype = 'half' is not one of \"float32\", \"float64\"",
+        'train.dtype = \'half\' is not one of "float32", "float64"',
         'give train.dtype as one of "float32", "float64"',
     ),
     "train.batch=0": ("train.batch = 0 must be at least 1", "the default is 64"),

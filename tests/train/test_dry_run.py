@@ -44,7 +44,9 @@ def test_memory_counts_the_arenas(name: str, slots: int) -> None:
 
 
 def test_memory_counts_what_backward_needs_and_the_widest_gradients() -> None:
-    kept = 8 * 8 * (1 + 16 + 32) * 4 + 4 * 4 * 32 * (4 + 4)  # inputs and outputs of the convolutions; where maxima were; dense input
+    kept = 8 * 8 * (1 + 16 + 32) * 4 + 4 * 4 * 32 * (
+        4 + 4
+    )  # inputs and outputs of the convolutions; where maxima were; dense input
     widest = 8 * 8 * (16 + 32) * 4
     [rank] = plan(load("digits-cnn"), 1).ranks
     assert rank.activations == 64 * (kept + widest)

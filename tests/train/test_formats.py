@@ -118,7 +118,12 @@ def test_integers_are_indices_labels_may_stand_at_each_position(tmp_path: Path) 
     x = np.arange(60).reshape(20, 3)
     np.savez(tmp_path / "a.npz", x=x, y=x % 3)
     dataset = open_dataset(Data("npz", str(tmp_path / "a.npz")))
-    assert (dataset.sample.dtype, dataset.targets, dataset.target.shape, dataset.classes) == (np.int64, "labels", (3,), 3)
+    assert (dataset.sample.dtype, dataset.targets, dataset.target.shape, dataset.classes) == (
+        np.int64,
+        "labels",
+        (3,),
+        3,
+    )
     assert dataset.config.mean == ()
     with pytest.raises(UsageError, match="x are indices"):
         open_dataset(Data("npz", str(tmp_path / "a.npz"), mean=(1.0,)))
@@ -261,7 +266,9 @@ def test_a_series_may_have_a_class_at_the_end_of_each_window(tmp_path: Path) -> 
 
 def test_columns_have_numbers_where_they_have_no_names(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("".join(f"{i},{i * i},7\n" for i in range(30)))
-    data = Data("series", str(tmp_path / "a.csv"), length=2, columns=("0", "1"), predict=("1",), mean=(0.0,), deviation=(1.0,))
+    data = Data(
+        "series", str(tmp_path / "a.csv"), length=2, columns=("0", "1"), predict=("1",), mean=(0.0,), deviation=(1.0,)
+    )
     x, target = open_dataset(data).train.read(np.array([3]))
     assert x.tolist() == [[[3, 9], [4, 16]]] and target.tolist() == [[25]]
 

@@ -129,7 +129,11 @@ def test_ranks_that_see_different_inputs_do_not_start(trained: Path, pixels: np.
 @pytest.mark.parametrize(
     ("x", "says", "cure"),
     [
-        (np.full((2, 8, 8, 1), 255, np.uint8), "values of uint8 from 255 to 255, not 0 to 16", "0 to 16 as in training"),
+        (
+            np.full((2, 8, 8, 1), 255, np.uint8),
+            "values of uint8 from 255 to 255, not 0 to 16",
+            "0 to 16 as in training",
+        ),
         (np.full((2, 8, 8, 1), -0.8), "values of float64 from -0.8 to -0.8, not 0 to 1", "not normalised"),
         (np.zeros((2, 8, 8, 3), np.uint8), r"x is \(2, 8, 8, 3\), the network takes samples \(8, 8, 1\)", "it is RGB"),
         (np.zeros((8, 8, 1), np.uint8), r"x is \(8, 8, 1\), the network", "(N, 8, 8, 1), one sample too"),

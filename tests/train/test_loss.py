@@ -59,13 +59,19 @@ def test_every_loss_can_be_named_and_every_setting_belongs_to_one() -> None:
 
 def test_what_is_written_is_what_is_read() -> None:
     config = load("digits-cnn", ["loss.ignore=9", "loss.weights=1,0.5"])
-    assert tables.read(type(config), {"loss": {k: v for k, v in vars(config.loss).items() if v is not None}}).loss == config.loss
+    assert (
+        tables.read(type(config), {"loss": {k: v for k, v in vars(config.loss).items() if v is not None}}).loss
+        == config.loss
+    )
 
 
 MISTAKES = {
     "loss.name=mse loss.delta=1": ("loss.delta = 1.0 means nothing to mse", "leave it out; it takes no settings"),
     "loss.gamma=2": ("loss.gamma = 2.0 means nothing to auto", "leave it out; it takes smoothing, weights, ignore"),
-    "loss.name=focal loss.smoothing=0.1": ("loss.smoothing = 0.1 means nothing to focal", "leave it out; it takes gamma, alpha"),
+    "loss.name=focal loss.smoothing=0.1": (
+        "loss.smoothing = 0.1 means nothing to focal",
+        "leave it out; it takes gamma, alpha",
+    ),
     "loss.smoothing=-1": ("loss.smoothing = -1.0 must be at least 0", "leave it out for the default"),
 }
 

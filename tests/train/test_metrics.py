@@ -72,7 +72,9 @@ def test_top5_is_that_of_scikit_learn_where_no_scores_are_equal() -> None:
 def test_the_area_of_two_classes_is_that_of_scikit_learn_and_counts_ties_half() -> None:
     sk, (z, labels) = sklearn_metrics(), outputs(40, 2)
     assert len(np.unique(z[:, 1] - z[:, 0])) < 40
-    assert evaluated(z, labels, ["auc"])[0]["auc"] == pytest.approx(sk.roc_auc_score(labels, softmax(z)[:, 1]), rel=1e-14)
+    assert evaluated(z, labels, ["auc"])[0]["auc"] == pytest.approx(
+        sk.roc_auc_score(labels, softmax(z)[:, 1]), rel=1e-14
+    )
     assert area(np.array([1.0, 1.0, 0.0]), np.array([True, False, False])) == 0.75
 
 
@@ -150,7 +152,12 @@ def test_figures_of_classes_are_refused_where_there_are_none(target: np.ndarray)
 def test_figures_are_words_for_a_person() -> None:
     (found,) = evaluated(*outputs(60, 6))
     assert [name for name, _ in words(found)] == [
-        "test loss", "test accuracy", "test top-5 accuracy", "test macro F1", "test AUC", "test perplexity",
+        "test loss",
+        "test accuracy",
+        "test top-5 accuracy",
+        "test macro F1",
+        "test AUC",
+        "test perplexity",
     ]
     assert words({"accuracy": 0.97225, "confusion": []}) == [("test accuracy", "97.22%")]
 
@@ -174,10 +181,14 @@ def test_an_evaluation_on_ranks_is_that_on_one(trained: Path, ranks: int) -> Non
     settings = ["train.metrics=accuracy,top5,f1,auc,perplexity,confusion", "train.batch=50"]
     shares = f"parallel.shares={[1, 0.05, 1][:ranks]}"
     (alone,) = run(1, lambda comm: start.evaluate_checkpoint(str(trained), settings, comm, Silent()).figures)
-    found = run(ranks, lambda comm: start.evaluate_checkpoint(str(trained), [*settings, shares], comm, Silent()).figures)
+    found = run(
+        ranks, lambda comm: start.evaluate_checkpoint(str(trained), [*settings, shares], comm, Silent()).figures
+    )
     assert all(figures == found[0] for figures in found) and sum(map(sum, alone["confusion"])) == 360
     for name, value in alone.items():  # the loss is rounded, tallies are not
-        assert found[0][name] == (pytest.approx(value, rel=1e-6) if name in ("test_loss", "perplexity", "auc") else value)
+        assert found[0][name] == (
+            pytest.approx(value, rel=1e-6) if name in ("test_loss", "perplexity", "auc") else value
+        )
 
 
 def test_rows_are_gathered_in_rank_order_on_rank_0() -> None:

@@ -67,7 +67,9 @@ def test_more_stages_than_blocks_and_shares_for_other_replicas_are_refused(tiny:
     with pytest.raises(UsageError, match="7 stages of 6 blocks"):
         plan(load("digits-cnn", [*tiny, "parallel.mesh.pipeline=7"]), 7)
     with pytest.raises(UsageError, match=r"3 shares .* for 2 ranks"):
-        plan(load("digits-cnn", [*tiny, "parallel.mesh.pipeline=2", "parallel.mesh.data=2", "parallel.shares=1,1,1"]), 4)
+        plan(
+            load("digits-cnn", [*tiny, "parallel.mesh.pipeline=2", "parallel.mesh.data=2", "parallel.shares=1,1,1"]), 4
+        )
 
 
 @pytest.mark.parametrize(
@@ -90,7 +92,9 @@ def test_a_cut_stays_within_the_memory_of_a_rank_or_is_refused(tiny: list[str]) 
     settings = [*tiny, "model.name=resnet20", "parallel.mesh.pipeline=3", "train.micro_batches=4", "train.batch=32"]
     free, tight = (plan(load("digits-cnn", [*settings, f"parallel.memory_mb={mb}"]), 3) for mb in (0, 2.4))
     assert [len(stage) for stage in tight.forecast.stages] != [len(stage) for stage in free.forecast.stages]
-    with pytest.raises(UsageError, match=r"no cut of 13 blocks into 3 stages fits into memory.* and has 524,288") as caught:
+    with pytest.raises(
+        UsageError, match=r"no cut of 13 blocks into 3 stages fits into memory.* and has 524,288"
+    ) as caught:
         plan(load("digits-cnn", [*settings, "parallel.memory_mb=0.5"]), 3)
     assert "recomputation" in caught.value.cure
     with pytest.raises(UsageError, match="1 stages fits into memory"):
@@ -185,7 +189,14 @@ def test_a_dry_run_shows_stages_schedule_and_memory(tiny: list[str], capsys: pyt
     config = load("digits-cnn", [*tiny, *settings])
     show(config, plan(config, 1))  # of two ranks, seen from one
     said = capsys.readouterr().out
-    for words in ("stages, cut by count", "0..2", "3..5", "gpipe, by counted operations", "\nstage 0 0>", "2 stages: blocks"):
+    for words in (
+        "stages, cut by count",
+        "0..2",
+        "3..5",
+        "gpipe, by counted operations",
+        "\nstage 0 0>",
+        "2 stages: blocks",
+    ):
         assert words in said
     show(load("digits-cnn", tiny), plan(load("digits-cnn", tiny), 1))
     assert "stages, cut" not in capsys.readouterr().out
@@ -207,8 +218,16 @@ def test_a_pipeline_resumes_and_its_weights_start_others(tiny: list[str], tmp_pa
 
     trained(2, folder, "train.epochs=1")
     resumed = trained(4, folder, "train.epochs=2", resume=True)
-    assert resumed.test_loss == pytest.approx(trained(2, f"run.folder={tmp_path / 'once'}", "train.epochs=2").test_loss, rel=1e-4)
+    assert resumed.test_loss == pytest.approx(
+        trained(2, f"run.folder={tmp_path / 'once'}", "train.epochs=2").test_loss, rel=1e-4
+    )
     found = over_threads(lambda c: start.evaluate_checkpoint(str(tmp_path / "run"), pipeline[:1], c, Silent()), 2)
     assert found[0].test_loss == pytest.approx(resumed.test_loss, rel=1e-6)
-    fine = trained(2, f"run.folder={tmp_path / 'fine'}", f"model.weights={tmp_path / 'run'}", 'model.fresh=["5.bias"]', "optim.lr=0.0")
+    fine = trained(
+        2,
+        f"run.folder={tmp_path / 'fine'}",
+        f"model.weights={tmp_path / 'run'}",
+        'model.fresh=["5.bias"]',
+        "optim.lr=0.0",
+    )
     assert fine.steps == 10

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from launch import mpirun
 
 from shoal.checkpoint.history import generations, open_generation
 from shoal.core.errors import CheckpointError, DataError, UsageError
+from shoal.mpi import threads
 from shoal.mpi.alone import Alone
-from shoal.train import loop, start
+from shoal.mpi.communicator import Communicator
+from shoal.train import loop, run, start
 from shoal.train.config import Config, load
 from shoal.train.data import open_dataset
 from shoal.train.progress import Silent
@@ -167,7 +169,9 @@ def test_two_ranks_train_on_an_npz_file_as_one_does(config: Any, tmp_path: Path)
     assert done.code == 0, done.text
     losses, theirs = ([e["loss"] for e in events(tmp_path / name) if e["event"] == "step"] for name in ("run", "two"))
     assert len(losses) == 8 and theirs == pytest.approx(losses, rel=1e-9)
-    assert start.evaluate_checkpoint(str(tmp_path / "two"), [], Alone(), Silent()).test_loss == pytest.approx(alone.test_loss)
+    assert start.evaluate_checkpoint(str(tmp_path / "two"), [], Alone(), Silent()).test_loss == pytest.approx(
+        alone.test_loss
+    )
 
 
 def test_another_seed_gives_other_bits(config: Any, tmp_path: Path) -> None:
@@ -205,6 +209,21 @@ def test_a_folder_with_a_checkpoint_is_not_used_again_without_resume(config: Any
     assert "holds the checkpoint of an earlier run" in caught.value.problem
     assert "--resume" in caught.value.cure and "run.folder=" in caught.value.cure
     assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("holder", [0, 1])
+def test_whether_a_folder_holds_a_run_is_for_rank_0_to_say(config: Any, tmp_path: Path, holder: int) -> None:
+    """Of two machines with a folder each: the checkpoints are those on rank 0's, and the refusal is everybody's."""
+    disks = [tmp_path / "disk-0", tmp_path / "disk-1"]
+    train(config("train.epochs=1", f"run.folder={disks[holder]}"))
+
+    def program(comm: Communicator) -> Path | None:
+        expected = pytest.raises(UsageError, match="holds the checkpoint of an earlier run")
+        with nullcontext() if holder else expected:
+            return run.prepare(config(f"run.folder={disks[comm.rank]}"), False, comm)
+        return None
+
+    assert threads.run(2, program) == (disks if holder else [None, None])
 
 
 def test_a_folder_without_a_checkpoint_is_used_again_and_keeps_its_events(config: Any, tmp_path: Path) -> None:

@@ -158,7 +158,12 @@ def test_lists_are_read_from_overrides_and_files(tmp_path: Path) -> None:
     file = tmp_path / "x.toml"
     file.write_text('[data]\nsource = "series"\ncolumns = ["a", "b,c"]\nshape = [3, 4]\nmean = [1, 2.5]\n')
     data = load(str(file), ["data.augment=[crop, 'flip']", "data.shape=28,28,1"]).data
-    assert (data.columns, data.shape, data.mean, data.augment) == (("a", "b,c"), (28, 28, 1), (1.0, 2.5), ("crop", "flip"))
+    assert (data.columns, data.shape, data.mean, data.augment) == (
+        ("a", "b,c"),
+        (28, 28, 1),
+        (1.0, 2.5),
+        ("crop", "flip"),
+    )
 
 
 MISTAKES = {

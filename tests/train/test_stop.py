@@ -15,9 +15,8 @@ from shoal.checkpoint.history import best, generations, newest
 from shoal.core.errors import CheckpointError, UsageError
 from shoal.mpi.alone import Alone
 from shoal.mpi.threads import run
-from shoal.train import limit, loop, start
+from shoal.train import loop, pulse, start
 from shoal.train.config import Config, load
-from shoal.train.limit import TimeLimit
 from shoal.train.metrics import Metrics
 from shoal.train.progress import Silent
 from shoal.train.summary import Summary
@@ -74,7 +73,7 @@ class Clock:
             return feed(that, name, batch)
 
         monkeypatch.setattr(loop.Loop, "_feed", timed)
-        monkeypatch.setattr(limit, "now", lambda: self.time)
+        monkeypatch.setattr(pulse, "now", lambda: self.time)
 
 
 # ---------------------------------------------------------------------------------------------------- the watch
@@ -252,58 +251,10 @@ def test_two_ranks_stop_after_the_same_step_and_save_one_state(
     Clock(monkeypatch, seconds=10)
     settings = config("train.minutes=1.1", "checkpoint.best=loss")
     ended = run(2, lambda comm: start.train(settings, comm, Silent()))
-    assert [(one.steps, one.stopped, one.best) for one in ended] == 2 * [(7, "the time limit of 1.1 minutes", ended[0].best)]
+    assert [(one.steps, one.stopped, one.best) for one in ended] == 2 * [
+        (7, "the time limit of 1.1 minutes", ended[0].best)
+    ]
     assert steps(tmp_path / "run") == [5, 7] and ended[0].best["step"] == 5
-
-
-def test_ranks_whose_clocks_differ_stop_after_the_same_step(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rank 0's clock counts: by its own, rank 1 would have stopped at once."""
-    passed = [0.0]
-
-    def steps_of(communicator: Any) -> int:
-        time, done = TimeLimit(communicator, 1, -1e6 * communicator.rank), 0
-        time.over()
-        while True:
-            communicator.barrier("step")
-            if communicator.rank == 0:
-                passed[0] += 0.7
-            done += 1
-            if time.over(steps=1):
-                return done
-
-    monkeypatch.setattr(limit, "now", lambda: passed[0])
-    assert run(2, steps_of) == [86, 86]
-
-
-def looks(pace: Callable[[int], float], minutes: float, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
-    """(steps until the limit stops, how often the clock was told), at pace(step) seconds a step."""
-    clock = [0.0]
-    monkeypatch.setattr(limit, "now", lambda: clock[0])
-    told = Alone()
-    told.broadcast = lambda a, root, name: asked.append(0) or a  # type: ignore[method-assign, func-returns-value]
-    asked: list[int] = []
-    time, step = TimeLimit(told, minutes, 0.0), 0
-    time.over()
-    while True:
-        clock[0] += pace(step)
-        step += 1
-        if time.over(steps=1):
-            return step, len(asked)
-
-
-def test_the_clock_is_told_seldom_and_hits_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    step, asked = looks(lambda step: 0.01, 60, monkeypatch)
-    assert step == pytest.approx(360_000, abs=1) and asked < 150  # every 30 s of an hour, then ever nearer
-
-
-def test_a_pace_that_drops_overruns_by_no_more_than_the_steps_of_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    step, _ = looks(lambda step: 0.01 if step < 5000 else 0.1, 1, monkeypatch)
-    assert 5100 <= step <= 5100 + limit.LOOK / 0.01
-
-
-def test_no_limit_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limit, "now", lambda: pytest.fail("the clock was read"))
-    assert not any(TimeLimit(Alone(), 0, 0.0).over(steps=1) for _ in range(9))
 
 
 def test_a_metric_that_the_targets_do_not_have_is_refused_before_training(

@@ -25,7 +25,9 @@ MODEL = Sequential(Conv2d(3, 3, padding=1, bias=False), BatchNorm(activation="re
 
 def ours() -> dict[str, np.ndarray]:
     replica = Replica(MODEL, SHAPE).initialise(1, "reference")
-    return {spec.name: arena[spec.name] for arena in (replica.weights, replica.buffers) for spec in arena.layout.owned()}
+    return {
+        spec.name: arena[spec.name] for arena in (replica.weights, replica.buffers) for spec in arena.layout.owned()
+    }
 
 
 def same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
@@ -95,7 +97,9 @@ def test_what_does_not_fit_names_model_fresh_as_the_cure(metadata: dict[str, str
     arrays = ours() if metadata else exchange.to_torch(MODEL, SHAPE, ours())
     head = "3.weight" if metadata else "4.weight"
     arrays[head] = np.zeros((7, 48), np.float32)
-    with pytest.raises(UsageError, match=rf"1 of another shape: {head} is \(7, 48\), the model has \(2, 48\)") as caught:
+    with pytest.raises(
+        UsageError, match=rf"1 of another shape: {head} is \(7, 48\), the model has \(2, 48\)"
+    ) as caught:
         weights.fit(Weights(arrays, metadata), MODEL, SHAPE)
     assert "model.fresh" in caught.value.cure
     assert "3.weight" not in weights.fit(Weights(arrays, metadata), MODEL, SHAPE, fresh=["3"])
@@ -151,8 +155,8 @@ def test_a_head_of_other_classes_that_is_not_fresh_is_refused(trained: Path, tmp
 
 @pytest.mark.parametrize("file, torch", [("w.safetensors", False), ("w.safetensors", True), ("w.npz", True)])
 def test_what_is_exported_can_be_trained_on(trained: Path, tmp_path: Path, file: str, torch: bool) -> None:
-    line = export(trained, tmp_path / file, torch)
-    assert line == f"6 tensors of digits-cnn after step 10 in {tmp_path / file}"
+    facts = export(trained, tmp_path / file, torch)
+    assert (facts["tensors"], facts["model"], facts["step"]) == (6, "digits-cnn", 10)
     found = weights.read(tmp_path / file)
     assert found.metadata["model"] == "digits-cnn" and found.metadata["format"] == ("pt" if torch else "shoal")
     assert ("2.weight" in found.arrays) is torch  # in PyTorch a ReLU lies between
@@ -161,18 +165,24 @@ def test_what_is_exported_can_be_trained_on(trained: Path, tmp_path: Path, file:
     np.testing.assert_array_equal(after["1.weight"], before["1.weight"])
 
 
-def test_resume_continues_and_does_not_start_from_the_weights_again(trained: Path, tiny: list[str], tmp_path: Path) -> None:
+def test_resume_continues_and_does_not_start_from_the_weights_again(
+    trained: Path, tiny: list[str], tmp_path: Path
+) -> None:
     settings = [*tiny, f"run.folder={tmp_path / 'second'}", f"model.weights={trained}"]
     start.train(load("digits-cnn", settings), Alone(), Silent())
     screen = Heard()
-    start.train(load("digits-cnn", [*settings, "train.epochs=3", f"model.weights={tmp_path / 'gone'}"]), Alone(), screen, True)
+    start.train(
+        load("digits-cnn", [*settings, "train.epochs=3", f"model.weights={tmp_path / 'gone'}"]), Alone(), screen, True
+    )
     assert any("resuming" in line for line in screen.lines) and not any("tensors from" in line for line in screen.lines)
 
 
 def test_a_rank_reads_the_slice_it_holds_and_keeps_what_is_not_there() -> None:
     whole = np.arange(24.0).reshape(6, 4)
     spec, other = Spec("0.weight", (2, 3), global_shape=(6, 4), origin=(3, 1)), Spec("0.weight", (2,))
-    state = State({"model/0.weight": (spec, None), "model/1.weight": (other, "fresh"), "optimizer/v/0.weight": (other, "own")})
+    state = State(
+        {"model/0.weight": (spec, None), "model/1.weight": (other, "fresh"), "optimizer/v/0.weight": (other, "own")}
+    )
     read = finetune.reader(state, {"0.weight": whole})
     np.testing.assert_array_equal(read("model/0.weight", spec), whole[3:5, 1:4])
     assert read("model/1.weight", other) == "fresh" and read("optimizer/v/0.weight", other) == "own"

@@ -1,0 +1,81 @@
+"""Resume: what a checkpoint fixes, what a resumed run may change, and that it says so.
+
+Weights, the optimizer's state and the position in the data mean something only beside the settings they were made with: those
+are fixed, and another value is an error that names it. All other settings are the user's to change, ranks and meshes with
+them, and one line says which did, so that nobody has to compare two files to know why a curve bends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+from ..checkpoint.shared import SharedGeneration
+from ..core.errors import DataError, UsageError
+from ..core.partition import Partition
+from ..optim import Optimizer
+from . import tables
+from .build import Job, optimizer
+from .config import FIXED_BY_CHECKPOINT, Config
+from .parallel import mesh
+
+BESIDE = ("run.folder", "model.weights", "model.fresh")  # where a run lies and how it once started
+
+
+def compare(generation: SharedGeneration, job: Job) -> list[str]:
+    """What a user must know of the differences between a run that was saved and this job, which is to continue it.
+
+    UsageError or DataError where they differ in what the checkpoint's weights, slots and position stand for.
+    """
+    then = tables.read(Config, generation.meta["config"])
+    saved, given = tables.flat(then), tables.flat(job.config)
+    _same(generation, FIXED_BY_CHECKPOINT, saved, given)
+    rule, before = job.strategy.optimizer, optimizer(then.optim, then.train.epochs * len(job.sampler))
+    if not set(rule.kept) <= set(before.kept):
+        own = {one.name: getattr(before, one.name) for one in fields(before)}
+        _same(generation, [f"optim.{key}" for key, value in own.items() if _decides_slots(rule, key, value)], saved, given)
+    if generation.meta["data"] != job.dataset.digest:
+        raise DataError(
+            f"{generation.path} was trained on other data than {job.config.data.path or job.config.data.source} holds now",
+            "give data.path=FOLDER with the data of that run, or run.folder=FOLDER to start another",
+        )
+    changes = [f"ranks {generation.ranks} -> {job.comm.size}"] * (generation.ranks != job.comm.size)
+    differ = [key for key in given if key not in BESIDE and saved[key] != given[key]]
+    changes += [f"{key} {tables.toml(saved[key])} -> {tables.toml(given[key])}" for key in differ]
+    lines = ["changed since the checkpoint: " + ", ".join(changes)] * bool(changes)
+    if job.strategy.normalises and seen_at_once(then, generation.ranks) != seen_at_once(job.config, job.comm.size):
+        lines.append(
+            "normalisation sees other parts of each batch than before: this is not what the run uncut would compute"
+        )
+    return lines
+
+
+def _same(generation: SharedGeneration, keys: Sequence[str], saved: dict[str, Any], given: dict[str, Any]) -> None:
+    """UsageError where one of these settings is not the saved one."""
+    for key in keys:
+        if saved[key] != given[key]:
+            cure = f"give {key}={tables.toml(saved[key]).strip(chr(34))}, or run.folder=FOLDER to start another"
+            weights = f"; model.weights={generation.path} starts it from these weights" * key.startswith("optim.")
+            problem = f"{generation.path} was trained with {key} = {saved[key]!r}, this run has {given[key]!r}"
+            raise UsageError(problem, cure + weights)
+
+
+def _decides_slots(rule: Optimizer, name: str, value: Any) -> bool:
+    """Whether a rule would keep other state with this value of a setting."""
+    try:
+        return replace(rule, **{name: value}).kept != rule.kept
+    except UsageError:  # another setting presumes the one that is asked about
+        return True
+
+
+def seen_at_once(config: Config, ranks: int) -> set[frozenset[int]]:
+    """Which samples of a full batch layers that normalise see together, on so many ranks."""
+    shares, parts = Partition.of(config.parallel.shares, mesh(config, ranks)["data"]), config.train.micro_batches
+    rows = []
+    for replica in range(len(shares.shares)):
+        start, stop = shares.bounds(config.train.batch, replica)
+        cuts = [Partition.of((), parts).bounds(stop - start, i) for i in range(parts)]
+        rows.append([range(start + a, start + b) for a, b in cuts])
+    columns = zip(*rows, strict=True) if config.parallel.norm == "batch" else ([part] for row in rows for part in row)
+    return {frozenset(i for part in column for i in part) for column in columns} - {frozenset()}
