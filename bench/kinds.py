@@ -2,7 +2,7 @@
 
 import numpy as np
 
-HOW = ["float32, 1 thread", "float32, all threads", "float64, 1 thread"]
+HOW = ["float32, 1 thread", "float64, 1 thread", "float32, all threads"]
 
 
 def prepared(how, use_threads):

@@ -60,7 +60,9 @@ class Measure:
         if work:
             case.rates[unit] = work / case.seconds.median / 1e9
         if limit:
-            case.ratios["limit"] = Spread.of(work / s / 1e9 / top for s, top in zip(times["ours"], limits, strict=True))
+            case.ratios["of the limit"] = Spread.of(
+                work / s / 1e9 / top for s, top in zip(times["ours"], limits, strict=True)
+            )
             facts["limit"] = median(limits)
         each = [dict(zip(times, row, strict=True)) for row in zip(*times.values(), strict=True)]
         found = [(ratios or by_peers)(seconds) for seconds in each]

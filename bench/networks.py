@@ -30,10 +30,13 @@ def cost_of(name):
     return counted.forward + counted.backward
 
 
-def trainer(name, comm, x, labels, kind=DataParallel, **more):
-    """A strategy of that kind for these samples, warmed up; a collective call.   more: settings of the strategy."""
+def trainer(name, comm, x, labels, kind=DataParallel, lr=1e-4, **more):
+    """A strategy of that kind for these samples, warmed up; a collective call.   more: settings of the strategy.
+
+    lr: small, because one batch is learnt by heart in as many steps as are timed, and then gradients are zeros.
+    """
     settings = {"shape": x.shape[1:], "fetch": lambda i: (x[i], labels[i]), "seed": 1, **more}
     partition = Partition.of((), comm.size // len(more.get("bounds", [0])))
-    found = kind(build(name), SGD(1e-4, momentum=0.9), comm, partition, **settings)
+    found = kind(build(name), SGD(lr, momentum=0.9), comm, partition, **settings)
     found.warm_up([len(x)])
     return found

@@ -19,7 +19,7 @@ matplotlib.use("svg")
 matplotlib.rcParams.update({"svg.hashsalt": "shoal", "svg.fonttype": "none", "font.size": 8})
 from matplotlib import pyplot  # noqa: E402
 
-ALL = HOW[1]
+ALL = HOW[-1]
 
 
 def roofline(results):
@@ -32,7 +32,7 @@ def roofline(results):
     for question in ("gemm", "conv2d", "memory_bound", "optimizer"):
         found = results.get(question)
         cases = found.cases.items() if found else ()
-        points = [_point(case) for name, case in cases if name.endswith(ALL) or not name.endswith((HOW[0], HOW[2]))]
+        points = [_point(case) for name, case in cases if name.endswith(ALL) or not name.endswith(tuple(HOW))]
         if points:
             axes.loglog(*zip(*points, strict=True), ".", label=question)
     axes.set(xlabel="operations for each byte", ylabel="GFLOP/s", title=f"{slope:.0f} GB/s, {top:.0f} GFLOP/s")
@@ -47,7 +47,7 @@ def _point(case):
 
 def scaling(results):
     """Left: efficiency of data parallelism by ranks.   Right: the allreduce by size, with the peers that were timed beside it."""
-    left, right = pyplot.subplots(1, 2, figsize=(9, 3.6))[1]
+    left, right = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")[1]
     lines = {}
     for name, case in results["data_parallel"].cases.items():
         line = lines.setdefault(name.partition("-")[2].replace("-", ", "), [])
@@ -57,7 +57,8 @@ def scaling(results):
         middle = [spread.median for spread in spreads]
         below, above = zip(*((s.median - s.lowest, s.highest - s.median) for s in spreads), strict=True)
         left.errorbar(ranks, middle, (below, above), fmt=".-", capsize=2, label=name)
-    left.set(xlabel="ranks", ylabel="efficiency", title="data parallelism", ylim=(0, None))
+    counts = sorted({rank for points in lines.values() for rank, _ in points})
+    left.set(xlabel="ranks", ylabel="efficiency", title="data parallelism", ylim=(0, None), xticks=counts)
     cases = results["allreduce"].cases.values()
     sizes = [case.facts["bytes"] for case in cases]
     right.loglog(sizes, [case.rates["GB/s"] for case in cases], ".-", label="in rank order")

@@ -7,14 +7,17 @@ import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..core.errors import PlatformError
-from ..jobs.measured import Result, changes, table
 from ..train.terminal import console
 from .app import RANKS, Traceback, app, reported
+
+if TYPE_CHECKING:
+    from ..jobs.benches import Question
+    from ..jobs.measured import Result
 
 
 @app.command()
@@ -37,6 +40,7 @@ def bench(
 ) -> None:
     """Measure against peers and limits, in a checkout: shoal bench gemm --against before.json"""
     from ..jobs import benches
+    from ..jobs.measured import Result, changes
 
     folder = benches.checkout()
     if question is None:
@@ -63,7 +67,7 @@ def bench(
         sys.exit(any(change.worse for change in found))
 
 
-def _list(questions: dict) -> None:
+def _list(questions: dict[str, Question]) -> None:
     from rich.table import Table
 
     shown = Table("question", "ranks", "")
@@ -75,8 +79,12 @@ def _list(questions: dict) -> None:
 def _show(result: Result) -> None:
     from rich.table import Table
 
+    from ..jobs.measured import table
+
     heads, rows = table(result)
-    shown = Table(*heads, title=f"{result.question}: medians (lowest-highest round), more is better")
+    shown = Table(title=f"{result.question}: ours by each, medians (lowest-highest round); more is better")
+    for head in heads:
+        shown.add_column(head, overflow="fold")
     for row in rows:
         shown.add_row(*row)
     console().print(shown)

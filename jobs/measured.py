@@ -18,6 +18,9 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from ..core.errors import DataError
+from ..train.summary import size
+
+SIZES = ("bytes", "memory")  # facts that are numbers of bytes
 
 
 class Spread(NamedTuple):
@@ -106,7 +109,8 @@ class Change:
         return self.now.median < self.before.median
 
     def __str__(self) -> str:
-        return f"{'worse' if self.worse else 'better'}: {self.case}, against {self.ratio}: {self.before} before, {self.now} now"
+        word = "worse" if self.worse else "better"
+        return f"{word}: {self.case}, {self.ratio}: {self.before} before, {self.now} now"
 
 
 def changes(before: Result, now: Result) -> list[Change]:
@@ -133,23 +137,25 @@ def _apart(low: Spread, high: Spread) -> bool:
 
 
 def table(result: Result) -> tuple[list[str], list[list[str]]]:
-    """(heads, rows): a row for each case, a column for each rate, ratio and fact that some case has."""
+    """(heads, rows) for people: a row for each case, a column for each rate, ratio and fact that some case has."""
     cases = result.cases.values()
     kinds = ("rates", "ratios", "facts")
     rates, ratios, facts = (
         list(dict.fromkeys(name for case in cases for name in getattr(case, kind))) for kind in kinds
     )
-    heads = ["case", *rates, *(f"against {name}" for name in ratios), *facts]
+    heads = ["case", *rates, *ratios, *facts]
     return heads, [
         [
             name,
             *(f"{case.rates[rate]:.4g}" if rate in case.rates else "" for rate in rates),
             *(str(case.ratios.get(ratio, "")) for ratio in ratios),
-            *(_shown(case.facts.get(fact, "")) for fact in facts),
+            *(_shown(fact, case.facts.get(fact, "")) for fact in facts),
         ]
         for name, case in result.cases.items()
     ]
 
 
-def _shown(fact: Any) -> str:
-    return f"{fact:,}" if isinstance(fact, int) else f"{fact:.3g}" if isinstance(fact, float) else str(fact)
+def _shown(name: str, fact: Any) -> str:
+    if isinstance(fact, int):
+        return size(fact) if name in SIZES else f"{fact:,}"
+    return f"{fact:.3g}" if isinstance(fact, float) else str(fact)

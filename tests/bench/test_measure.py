@@ -38,7 +38,7 @@ def test_rates_and_fractions_come_from_the_work() -> None:
     benchmark = Benchmark()
     case = Measure(benchmark, Alone(), quick=True)(lambda: None, limit=lambda: 8.0, work=10**9, bytes=3)
     assert case.rates == {"GFLOP/s": 2.0}  # a call takes 0.5 s
-    assert case.ratios == {"limit": (0.25, 0.25, 0.25)} and case.facts == {"bytes": 3, "limit": 8.0}
+    assert case.ratios == {"of the limit": (0.25, 0.25, 0.25)} and case.facts == {"bytes": 3, "limit": 8.0}
     assert benchmark.extra_info["ratios"] == case.ratios
 
 

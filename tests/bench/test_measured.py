@@ -42,7 +42,7 @@ def test_what_is_no_result_is_refused(text: str, tmp_path: Path) -> None:
 def test_a_loss_beyond_noise_is_worse(result: Make) -> None:
     (change,) = changes(result(peer=QUIET), result(peer=[0.89, 0.9, 0.91]))
     assert change == Change("64x64", "peer", Spread(1.0, 0.99, 1.01), Spread(0.9, 0.89, 0.91)) and change.worse
-    assert str(change) == "worse: 64x64, against peer: 1.00 (0.99-1.01) before, 0.90 (0.89-0.91) now"
+    assert str(change) == "worse: 64x64, peer: 1.00 (0.99-1.01) before, 0.90 (0.89-0.91) now"
 
 
 def test_a_gain_is_told_and_is_not_worse(result: Make) -> None:
@@ -76,6 +76,6 @@ def test_results_with_nothing_in_common_are_not_compared(result: Make) -> None:
 
 def test_a_table_has_a_column_for_all_that_some_case_has(result: Make) -> None:
     assert table(result(limit=QUIET, OpenBLAS=[0.5])) == (
-        ["case", "GFLOP/s", "against limit", "against OpenBLAS", "bytes"],
-        [["64x64", "77", "1.00 (0.99-1.01)", "0.50 (0.50-0.50)", "4,096"]],
+        ["case", "GFLOP/s", "limit", "OpenBLAS", "bytes"],
+        [["64x64", "77", "1.00 (0.99-1.01)", "0.50 (0.50-0.50)", "4.1 kB"]],
     )
