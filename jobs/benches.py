@@ -75,21 +75,13 @@ def find(name: str, bench: Path) -> Question:
 
 def ask(question: Question, output: Path, quick: bool = False, ranks: int = 0) -> int:
     """Runs it, on so many ranks where nobody has started any (0: as many as it takes), into `output`; pytest's exit code."""
-    ranks = ranks or question.ranks
-    start = mpirun(ranks) if ranks > 1 and not launched(os.environ) else []
-    said = [f"--output={output}", *["--quick"] * quick]
-    command = [
-        *start,
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "--color=no",
-        "--benchmark-quiet",
-        str(question.file),
-        *said,
-    ]
-    session = Session(command)
+    variable = launched(os.environ)
+    ranks = int(os.environ[variable]) if variable else ranks or question.ranks
+    if ranks < question.ranks:
+        raise UsageError(f"{question.name} on {ranks} ranks says nothing", f"give it at least {question.ranks}")
+    start = mpirun(ranks) if ranks > 1 and not variable else []
+    pytest = [sys.executable, "-m", "pytest", "-q", "--color=no", "--benchmark-quiet"]
+    session = Session([*start, *pytest, str(question.file), f"--output={output}", *["--quick"] * quick])
     try:
         while not session.over:
             time.sleep(TICK)

@@ -120,6 +120,11 @@ def test_the_wheel_has_no_benchmarks_and_says_so(tmp_path: Path) -> None:
         benches.checkout(package=tmp_path, here=tmp_path)
 
 
+def test_a_question_of_several_ranks_is_not_asked_of_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"allreduce on 1 ranks says nothing(.|\n)*at least 2"):
+        benches.ask(KNOWN["allreduce"], tmp_path / "result.json", ranks=1)
+
+
 def test_the_start_of_ranks_needs_mpirun(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     with pytest.raises(PlatformError, match=r"2 ranks need mpirun"):
