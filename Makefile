@@ -11,6 +11,9 @@ SOURCES = setup.py pyproject.toml $(shell find core kernels nn optim plan mpi ch
 # In CI the tests that compare with PyTorch must run; elsewhere they are skipped by name unless it is installed.
 ORACLE  = $(if $(CI),torch==2.13.0)
 
+# Many tests wait for processes they have started; a file stays on one worker, with what its tests share.
+WORKERS ?= 2
+
 # Ranks share the demo's cores, so mpirun must not bind or count them; root must say that it means it.
 MPIRUN  = $(BIN)/mpirun --oversubscribe --bind-to none --mca osc ^ucx
 export OMPI_ALLOW_RUN_AS_ROOT = 1
@@ -25,7 +28,7 @@ demo: $(STAMP)
 	$(MPIRUN) -n 2 $(BIN)/shoal train digits-cnn run.folder=runs/demo --progress bar
 
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest -m "not long" $(ARGS)
+	$(BIN)/python -m pytest -m "not long" -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-long: $(VENV)/.tested
 	$(BIN)/python -m pytest -m long --timeout 3600 $(ARGS)

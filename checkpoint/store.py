@@ -9,8 +9,9 @@ One save, and where it may die:
     rank 0       the lease is still ours; manifest.json                | <- the commit: before it nothing has changed
     rank 0       latest, best; all but the last K and the best removed | killed here: finished by the next save
 
-A file is always written by a thread (writer.py). In the background or not differs in who waits for it, and whether the
-arrays must be copied first. Where the ranks do not share the folder, rank 0 writes for all (private.py).
+Here is what the ranks agree upon. A rank's own part of it is in writer.py, rank 0's part for all in keeper.py. A file is
+always written by a thread: saves in the background differ in who waits for it, and in that the arrays are copied first.
+Where the ranks do not share the folder, rank 0 writes for all (private.py).
 
 A step may be saved again: its files get names that are free ("rank-0000-2.h5") and the new manifest replaces the old
 one in one rename, so one of the two is complete at every instant.
@@ -20,11 +21,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from copy import deepcopy
-from datetime import UTC, datetime
-from functools import partial
-from itertools import count
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -32,10 +30,10 @@ from typing import Any
 from ..core.errors import CheckpointError, UsageError
 from ..core.spec import State
 from ..mpi.communicator import Communicator
-from . import commit, history, manifest, private, shard
+from . import history, manifest, private
 from .agreement import on_rank_0, together
-from .lease import Lease
-from .manifest import File, Manifest, Merit
+from .keeper import Keeper
+from .manifest import File, Merit
 from .shared import SharedGeneration
 from .slices import Slice, holdings, owners
 from .writer import Writer
@@ -62,26 +60,29 @@ class Store:
             raise UsageError(f"a store that keeps {keep} generations keeps none", "give keep >= 1")
         self.folder = Path(folder)
         self.communicator = communicator
-        self.keep = keep
-        self.reject = reject
-        self.lease: Lease | None = None  # rank 0 holds it for all
+        self.keeper: Keeper | None = None  # rank 0's, for all
         self.cost = self._spent = 0.0
-        self.blind: list[int] = []
-        self._begun: Callable[[tuple[File, ...]], str] | None = None  # how the save under way is committed
-        self._distrusted: set[Path] = set()
+        self._begun: Callable[[Keeper, tuple[File, ...]], Path] | None = None  # what commits the save under way
+
+        def keep_folder() -> None:
+            self.keeper = Keeper(self.folder, keep, reject)
+
+        on_rank_0(communicator, "checkpoint folder", keep_folder)
         try:
-            on_rank_0(communicator, "checkpoint folder", self._open)
             self.blind = private.blind(communicator, self.folder)
         except CheckpointError:
             self._release()
             raise
         self._writer = Writer(communicator, self.blind)
 
-    def _open(self) -> None:
-        with commit.writing(self.folder):
-            (self.folder / "generations").mkdir(parents=True, exist_ok=True)
-            self.lease = Lease(self.folder)
-            history.sweep(self.folder)
+    def _ask(self, name: str, act: Callable[[Keeper], Any]) -> Any:
+        """What rank 0's keeper answers, or its error, on every rank."""
+
+        def ask() -> Any:
+            assert self.keeper
+            return act(self.keeper)
+
+        return on_rank_0(self.communicator, name, ask)
 
     @property
     def remark(self) -> str:
@@ -125,7 +126,7 @@ class Store:
         with self._undone():
             records = together(self.communicator, "checkpoint write", self._writer.result)
             files = tuple(File.parse(record) for written in records for record in written)
-            path = on_rank_0(self.communicator, "checkpoint commit", lambda: complete(files))
+            path = self._ask("checkpoint commit", lambda keeper: str(complete(keeper, files)))
         self.cost = self._spent + time.perf_counter() - since
         return Path(path)
 
@@ -133,14 +134,14 @@ class Store:
         if merit and not isfinite(merit[1]):
             raise UsageError(f"a merit of {merit[1]} cannot be compared", "save without a merit")
         self.finish()
-        since = time.perf_counter()
+        since, ranks = time.perf_counter(), self.communicator.size
         step, parts = self._agree(state)
         path = history.place(self.folder, step)
         with self._undone():
-            edition = on_rank_0(self.communicator, "checkpoint folder", lambda: self._prepare(path))
+            edition = self._ask("checkpoint folder", lambda keeper: keeper.prepare(path, ranks))
             self._writer.start(path, edition, state, parts, hold=background)
         meta = deepcopy(state.meta) if background else state.meta
-        self._begun = partial(self._commit, path, step, meta, merit)
+        self._begun = lambda keeper, files: keeper.commit(path, ranks, meta, merit, files)
         self._spent = time.perf_counter() - since
 
     def _agree(self, state: State) -> tuple[int, list[list[Slice]]]:
@@ -156,70 +157,26 @@ class Store:
             raise CheckpointError(f"the ranks save different steps: {steps}")
         return steps[0], owners([[Slice.parse(one) for one in slices] for _, slices in answers])
 
-    def _prepare(self, path: Path) -> int:
-        """The lowest number whose file names are free in `path`: 1, or more where this step was saved before."""
-        assert self.lease
-        self.lease.check()
-        history.respect(path)
-        with commit.writing(path):
-            path.mkdir(exist_ok=True)
-            commit.sync_folder(path.parent)
-            taken = {file.name for file in path.iterdir()}
-        ranks = range(self.communicator.size)
-        return next(n for n in count(1) if not any(shard.name(rank, n) in taken for rank in ranks))
-
-    def _commit(self, path: Path, step: int, meta: dict[str, Any], merit: Merit | None, files: tuple[File, ...]) -> str:
-        assert self.lease
-        for file in files:
-            if problem := shard.misfit(path, file):
-                raise CheckpointError(
-                    problem, "it was there when its rank had written it: see who else removes files there"
-                )
-        serial = 1 + max((known.serial for known, _ in history.readable(self.folder)), default=0)
-        written = datetime.now(UTC).isoformat(timespec="seconds")
-        text = Manifest(serial, step, self.communicator.size, written, meta, files, merit).text()
-        self.lease.check()
-        with commit.writing(path):
-            commit.publish(path / manifest.NAME, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-            history.point(self.folder, history.LATEST, path)
-            self._distrusted.discard(path)
-            ranking = history.by_merit(history.readable(self.folder))
-            best = next((known for _, known in ranking if known not in self._distrusted), None)
-            if best:
-                history.point(self.folder, history.BEST, best)
-            history.prune(self.folder, self.keep, self._distrusted, spare=best)
-            history.sweep(self.folder)
-        return str(path)
-
     @contextmanager
     def _undone(self) -> Iterator[None]:
         """Removes what a save that fails has written."""
         try:
             yield
         except CheckpointError:
-            on_rank_0(self.communicator, "checkpoint clean-up", self._clean_up)
+            self._ask("checkpoint clean-up", Keeper.clean_up)
             raise
-
-    def _clean_up(self) -> None:
-        with suppress(OSError):
-            if self.lease and self.lease.held():
-                history.sweep(self.folder)
 
     def newest(self) -> SharedGeneration | None:
         """The last committed generation that verifies; None where nothing was ever saved. The same on every rank.
 
         `reject` hears of each that is passed over. If there are some and none verifies, CheckpointError.
         """
-        return SharedGeneration.open(self.communicator, lambda: history.newest(self.folder, self._reject))
-
-    def _reject(self, path: Path, problem: str) -> None:
-        self._distrusted.add(path)
-        self.reject(path, problem)
+        return SharedGeneration.open(self.communicator, lambda: self.keeper.newest() if self.keeper else None)
 
     @property
     def inherited(self) -> bool:
         """Whether the job that wrote here before was killed; known to rank 0."""
-        return self.lease is not None and self.lease.inherited
+        return self.keeper is not None and self.keeper.lease.inherited
 
     def close(self) -> None:
         """Releases the lease, once this rank's thread has ended; what was begun and not finished is not committed.
@@ -230,8 +187,8 @@ class Store:
         self._release()
 
     def _release(self) -> None:
-        if self.lease:
-            self.lease.release()
+        if self.keeper:
+            self.keeper.release()
 
     def __enter__(self) -> Store:
         return self

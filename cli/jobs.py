@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..jobs.command import Command
     from ..train.config import Config
 
-MISTYPED = typer.BadParameter.__mro__[1]  # click's UsageError, of which typer may have a copy of its own
+MISTYPED: Any = typer.BadParameter.__mro__[1]  # click's UsageError, of which typer may have a copy of its own
 UNTRAINED = ("--help", "-h", "--print-config", "--dry-run")
 
 

@@ -20,14 +20,15 @@ from pathlib import Path
 from ..checkpoint import history
 from ..core.errors import PlatformError, UsageError
 from ..core.partition import Partition
-from ..train import dry_run, run
+from ..train import dry_run
 from ..train.config import Config, load
 from ..train.data import open_dataset
 from ..train.parallel import mesh
+from ..train.resume import same_run
 from ..train.summary import size
 from .script import Allocation, script
 
-BASE = 512  # MiB of a rank before it holds an array: the interpreter, Numba and MPI; 330 to 380 were measured
+BASE = 512  # MiB of a rank before it holds an array: the interpreter, Numba and MPI; 325 and 378 MiB were measured
 MARGIN = 3  # times the forecast, which counts no pools and no batches read ahead: 2.1 to 3.3 were measured
 NOTICE = 120 + 60  # seconds before the limit: --signal in train.sbatch, and how much sooner than that Slurm may send it
 
@@ -61,7 +62,7 @@ def submit(text: str, file: Path | None = None) -> str:
     command = [sbatch, "--parsable", *([str(file)] if file else [])]
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     if done.returncode:
-        cure = "change --partition, --account, --time, --nodes, --ranks-per-node, --cpus-per-rank or --mem; sinfo shows what there is"
+        cure = "change --partition, --account, --time, --nodes, --ranks-per-node, --cpus-per-rank or --mem (0 asks for none)"
         raise UsageError(f"sbatch refused the job: {done.stderr.strip()}", cure)
     return done.stdout.strip().split(";")[0]  # the name of the cluster may follow
 
@@ -136,7 +137,7 @@ def _step(config: Config, plan: dry_run.Plan) -> str:
     generation, data = history.open_generation(folder), open_dataset(config.data, config.train.dtype)
     meta = generation.meta
     generation.close()
-    run.same_run(generation.path, meta["config"], meta["data"], replace(config, data=data.config), data.digest)
+    same_run(generation.path, meta, replace(config, data=data.config), data.digest, total)
     if meta["fed"] >= total:
         cure = "give more train.epochs to continue it, or run.folder=FOLDER to start another"
         raise UsageError(f"{folder} is done: step {meta['fed']} of {total}", cure)

@@ -28,3 +28,4 @@ def test_the_wheel_holds_the_rooms_and_no_guests() -> None:
     }
     assert {p for p in ours if not (INSTALLED / p).exists()} == set()
     assert (INSTALLED / "py.typed").exists() and list((INSTALLED / "train" / "presets").glob("*.toml"))
+    assert (INSTALLED / "jobs" / "train.sbatch").exists() and (INSTALLED / "jobs" / "env.sh").exists()

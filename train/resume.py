@@ -7,8 +7,9 @@ them, and one line says which did, so that nobody has to compare two files to kn
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 from ..checkpoint.shared import SharedGeneration
@@ -26,20 +27,13 @@ BESIDE = ("run.folder", "model.weights", "model.fresh")  # where a run lies and 
 def compare(generation: SharedGeneration, job: Job) -> list[str]:
     """What a user must know of the differences between a run that was saved and this job, which is to continue it.
 
-    UsageError or DataError where they differ in what the checkpoint's weights, slots and position stand for.
+    Raises as `same_run` does.
     """
+    same_run(
+        generation.path, generation.meta, job.config, job.dataset.digest, job.config.train.epochs * len(job.sampler)
+    )
     then = tables.read(Config, generation.meta["config"])
     saved, given = tables.flat(then), tables.flat(job.config)
-    _same(generation, FIXED_BY_CHECKPOINT, saved, given)
-    rule, before = job.strategy.optimizer, optimizer(then.optim, then.train.epochs * len(job.sampler))
-    if not set(rule.kept) <= set(before.kept):
-        own = {one.name: getattr(before, one.name) for one in fields(before)}
-        _same(generation, [f"optim.{key}" for key, value in own.items() if _decides_slots(rule, key, value)], saved, given)
-    if generation.meta["data"] != job.dataset.digest:
-        raise DataError(
-            f"{generation.path} was trained on other data than {job.config.data.path or job.config.data.source} holds now",
-            "give data.path=FOLDER with the data of that run, or run.folder=FOLDER to start another",
-        )
     changes = [f"ranks {generation.ranks} -> {job.comm.size}"] * (generation.ranks != job.comm.size)
     differ = [key for key in given if key not in BESIDE and saved[key] != given[key]]
     changes += [f"{key} {tables.toml(saved[key])} -> {tables.toml(given[key])}" for key in differ]
@@ -51,13 +45,33 @@ def compare(generation: SharedGeneration, job: Job) -> list[str]:
     return lines
 
 
-def _same(generation: SharedGeneration, keys: Sequence[str], saved: dict[str, Any], given: dict[str, Any]) -> None:
+def same_run(path: Path, meta: Mapping[str, Any], config: Config, digest: str, steps: int) -> None:
+    """UsageError or DataError where a checkpoint's weights, slots or position would mean something else to this run.
+
+    meta: the facts of the checkpoint in `path`.   digest: of the data of this run.   steps: of all of it.
+    """
+    then = tables.read(Config, meta["config"])
+    saved, given = tables.flat(then), tables.flat(config)
+    _same(path, FIXED_BY_CHECKPOINT, saved, given)
+    before = optimizer(then.optim, steps // config.train.epochs * then.train.epochs)
+    rule = optimizer(config.optim, steps)
+    if not set(rule.kept) <= set(before.kept):
+        own = {one.name: getattr(before, one.name) for one in fields(before)}
+        _same(path, [f"optim.{key}" for key, value in own.items() if _decides_slots(rule, key, value)], saved, given)
+    if meta["data"] != digest:
+        raise DataError(
+            f"{path} was trained on other data than {config.data.path or config.data.source} holds now",
+            "give data.path=FOLDER with the data of that run, or run.folder=FOLDER to start another",
+        )
+
+
+def _same(path: Path, keys: Sequence[str], saved: dict[str, Any], given: dict[str, Any]) -> None:
     """UsageError where one of these settings is not the saved one."""
     for key in keys:
         if saved[key] != given[key]:
             cure = f"give {key}={tables.toml(saved[key]).strip(chr(34))}, or run.folder=FOLDER to start another"
-            weights = f"; model.weights={generation.path} starts it from these weights" * key.startswith("optim.")
-            problem = f"{generation.path} was trained with {key} = {saved[key]!r}, this run has {given[key]!r}"
+            weights = f"; model.weights={path} starts it from these weights" * key.startswith("optim.")
+            problem = f"{path} was trained with {key} = {saved[key]!r}, this run has {given[key]!r}"
             raise UsageError(problem, cure + weights)
 
 

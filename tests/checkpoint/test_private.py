@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,6 @@ from launch import mpirun
 from shoal.checkpoint import commit, slices
 from shoal.checkpoint.generation import verify
 from shoal.checkpoint.history import open_generation
-from shoal.checkpoint.lease import Lease
 from shoal.checkpoint.store import Store
 from shoal.core.errors import CheckpointError
 from shoal.core.spec import Spec, State
@@ -118,18 +118,17 @@ def test_a_probe_that_a_killed_job_left_is_swept(tmp_path, contents):
 
 
 def test_a_disk_that_takes_no_probe_is_an_error_that_leaves_no_lease(tmp_path, monkeypatch):
-    def refuse(folder):
-        raise CheckpointError(f"{folder} cannot be written: No space left on device")
+    def refuse(path, *how, **kinds):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def program(communicator):
-        with pytest.raises(CheckpointError, match=r"rank 0: .* cannot be written"):
+        with pytest.raises(CheckpointError, match=r"rank 0: .* cannot be written: .*No space left"):
             Store(tmp_path, communicator)
 
     with monkeypatch.context() as patch:
-        patch.setattr("shoal.checkpoint.private.commit.writing", refuse)
-        patch.setattr(Store, "_open", lambda self: setattr(self, "lease", Lease(tmp_path)))
+        patch.setattr(Path, "touch", refuse)
         run(2, program)
-    Store(tmp_path, Alone()).close()
+    assert not (tmp_path / "lease.json").exists()
 
 
 def test_parts_travel_in_pieces_and_rank_0_holds_one_of_them(tmp_path, monkeypatch):

@@ -173,6 +173,18 @@ def test_the_ranks_get_their_threads_from_the_allocation(desk: Desk) -> None:
     assert desk.run("slurm/train.sbatch", **setting).stdout == "none none 8\n"
 
 
+def test_a_launcher_may_stand_behind_shoal_run(desk: Desk) -> None:
+    """Ranks that die are started again within the job; a signal, and 75, pass through."""
+    desk.program("mpirun", OPENMPI + "[ -e died ] || { touch died; exit 137; }\n" + RANKS.removeprefix(OPENMPI))
+    desk.program("scontrol", "")
+    job = desk.start("slurm/train.sbatch", SHOAL_LAUNCHER="shoal run --max-restarts 1 -- mpirun")
+    desk.until("training")
+    os.kill(job.pid, signal.SIGUSR1)
+    done = ended(job)
+    assert (done.returncode, desk.calls("scontrol")) == (75, ["requeue 7"]), done.stderr
+    assert desk.calls("mpirun")[-2:] == ["-n 4 shoal train digits-cnn --resume"] * 2
+
+
 # ----------------------------------------------------------------------------------------------------------- resume
 
 

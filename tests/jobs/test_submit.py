@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from desk import ROOT, Desk
+from desk import Desk
 
 from shoal.core.errors import PlatformError, ShoalError, UsageError
 from shoal.jobs.script import Allocation, ours, script
@@ -113,16 +113,15 @@ def test_run_submits_it_and_prints_the_number_of_the_job(desk: Desk, shoal: Shoa
         prepare("digits-cnn", [], replace(DEMO, mem=None)),
     )
     assert submitted == written
-    assert shoal("submit", "digits-cnn", "--run", "--output", "job.sbatch").stdout == "17\n"
+    assert submit(written, Path("job.sbatch")) == "17"
     assert desk.calls("sbatch") == ["--parsable", "--parsable job.sbatch"]
 
 
-def test_without_sbatch_a_job_cannot_be_submitted(desk: Desk, shoal: Shoal, monkeypatch: pytest.MonkeyPatch) -> None:
-    (desk.bin / "python").symlink_to("/bin/false")
+def test_without_sbatch_a_job_cannot_be_submitted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(desk.bin))
-    done = shoal("submit", "digits-cnn", "--run")
-    assert done.returncode == 3
-    assert "error: there is no sbatch on PATH" in done.stderr and "leave out --run" in done.stderr
+    with pytest.raises(PlatformError, match="there is no sbatch on PATH") as told:
+        submit("#!/bin/bash\n")
+    assert told.value.code == 3 and "leave out --run" in told.value.cure
 
 
 def test_what_sbatch_refuses_is_told_in_its_words(desk: Desk) -> None:
@@ -242,8 +241,3 @@ def test_memory_is_the_forecast_with_a_margin_of_the_fullest_node(desk: Desk) ->
     apart, together = mem(nodes=2, ranks_per_node=1), mem()
     assert 512 < apart < together < 2 * apart
     assert mem("checkpoint.background=true") > together
-
-
-def test_the_package_holds_its_scripts() -> None:
-    assert {path.name for path in (ROOT / "jobs").iterdir() if path.suffix != ".py"} >= {"train.sbatch", "env.sh"}
-    assert all(f'"jobs/*.{ending}"' in (ROOT / "setup.py").read_text() for ending in ("sbatch", "sh"))
