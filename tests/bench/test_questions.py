@@ -20,6 +20,12 @@ SOON = ("gemm", "allreduce")  # the others are the long suite's
 COMMAND = [sys.executable, "-m", "shoal", "bench"]
 
 
+@pytest.fixture(autouse=True)
+def no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pytest-benchmark measures nothing where it sees that pytest-xdist has started it, and a question is a pytest of its own."""
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+
+
 def shoal(*args: str | Path) -> tuple[int, str]:
     """(exit code, what was said) of `shoal bench`, in the checkout."""
     done = run([*COMMAND, *map(str, args)], 280, {**ROOT_MAY, "COLUMNS": "200", "PWD": str(ROOT)}, cwd=ROOT)
