@@ -11,7 +11,7 @@ from networks import batch_of, trainer
 from shoal.mpi.alone import Alone
 
 RANKS = 2
-LEAST = 0.01  # of a step: sums that cost less cannot be told from noise, and count as this much
+LEAST = 0.05  # of a step: sums that cost less cannot be told from noise, and count as this much
 
 
 def hidden(seconds):
