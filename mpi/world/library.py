@@ -4,8 +4,13 @@ Thread level "funneled": only a rank's main thread speaks MPI. A higher level co
 watchdog and prefetch threads have nothing to say.
 """
 
+import os
+
 import mpi4py
 
+from .. import slurm
+
+slurm.prepare(os.environ)
 mpi4py.rc.thread_level = "funneled"
 
 from mpi4py import MPI  # noqa: E402
