@@ -61,9 +61,13 @@ def too_few_cpus(setting: str, threads: int, cpus: int) -> UsageError:
     """The error of a rank that is told to use more threads than it has CPUs of those granted to the job."""
     return UsageError(
         f"{setting} = {threads}, but of what Slurm gave this job a rank has {cpus} CPU{'s' * (cpus > 1)}",
-        f"ask for --cpus-per-task={threads}, of srun too (it does not take it from sbatch; mpirun: --map-by slot:pe={threads}), "
-        f"or give {setting}={cpus}",
+        f"{more_cpus(threads)}, or give {setting}={cpus}",
     )
+
+
+def more_cpus(n: int) -> str:
+    """How each rank of a job gets n CPUs."""
+    return f"ask for --cpus-per-task={n}, of srun too (it does not take it from sbatch; mpirun: --map-by slot:pe={n})"
 
 
 def _tasks(environment: Mapping[str, str]) -> int:
