@@ -32,7 +32,7 @@ autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 
 EXTERNAL = "external-links.txt"
-ITEM = re.compile(r"\s{3,}(?=\S)|\n(?=[A-Za-z_][\w, ]*: )")  # where the next "name: meaning" of a docstring begins
+ITEM = re.compile(r"(?:\s{3,}|\n)(?=[A-Za-z_][\w, ]*: )")  # where the next "name: meaning" of a docstring begins
 
 
 def contents(app: Any, page: str, source: list[str]) -> None:
@@ -79,7 +79,9 @@ def listed(app: Any, error: Exception | None) -> None:
                 found.setdefault(link["refuri"], set()).add(page)
     text = "".join(f"{link}  {', '.join(sorted(pages))}\n" for link, pages in sorted(found.items()))
     Path(app.outdir, EXTERNAL).write_text(text, encoding="utf-8")
-    Path(app.outdir, "index.html").write_text('<meta http-equiv="refresh" content="0; url=README.html">\n', encoding="utf-8")
+    Path(app.outdir, "index.html").write_text(
+        '<meta http-equiv="refresh" content="0; url=README.html">\n', encoding="utf-8"
+    )
 
 
 def setup(app: Any) -> None:

@@ -40,7 +40,9 @@ class Sheet:
         ]
 
     def box(self, x: float, y: float, width: float, height: float, colour: str, words: str = "") -> None:
-        self.lines.append(f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" fill="{colour}" stroke="white"/>')
+        self.lines.append(
+            f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" fill="{colour}" stroke="white"/>'
+        )
         if words and width > 6.4 * len(words):
             self.text(x + width / 2, y + height / 2 + 4, words, "middle")
 
@@ -153,7 +155,9 @@ def overlap() -> str:
         took = whole * size / (4 * layout.size)
         sheet.box(120 + free * scale, 56, took * scale, 30, GREEN, f"{size // KIB:,}")
         free += took
-    sheet.text(120, 104, f"{len(cuts)} buckets of 1 MiB or more: each leaves when the lowest of its blocks has returned")
+    sheet.text(
+        120, 104, f"{len(cuts)} buckets of 1 MiB or more: each leaves when the lowest of its blocks has returned"
+    )
     return str(sheet)
 
 
@@ -195,7 +199,9 @@ def mesh() -> str:
             sheet.text(x + 65, 20, f"stage {place['pipeline']}", "middle")
         if place["pipeline"] == 0:
             sheet.text(4, y + 28, f"data {place['data']}")
-    sheet.text(120, 170, "along a row: activations and their gradients;   along a column: sums of the stage's gradients")
+    sheet.text(
+        120, 170, "along a row: activations and their gradients;   along a column: sums of the stage's gradients"
+    )
     return str(sheet)
 
 
@@ -232,7 +238,11 @@ def kept() -> str:
         sheet.text(4, y + 13, f"{before.name} {before.kind}")
         sheet.box(130, y, 480 * before.activations / most, 16, GREY)
         sheet.box(130, y, 480 * after.activations / most, 16, BLUE)
-        sheet.text(134 + 480 * before.activations / most, y + 13, f"{before.activations // KIB} KiB, {after.activations // KIB} KiB")
+        sheet.text(
+            134 + 480 * before.activations / most,
+            y + 13,
+            f"{before.activations // KIB} KiB, {after.activations // KIB} KiB",
+        )
     totals = [sum(cost.activations for cost in costs) // KIB for costs in (plain, less)]
     sheet.text(130, 16, f"grey: kept for a sample, {totals[0]} KiB;   blue: with parallel.recompute, {totals[1]} KiB")
     return str(sheet)

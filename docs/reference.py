@@ -24,7 +24,7 @@ from shoal.core.errors import PlatformError
 from shoal.kernels import ops
 from shoal.kernels.op import Op
 from shoal.kernels.registry import find
-from shoal.train.choices import choices
+from shoal.train.choices import USUAL, choices
 from shoal.train.config import FIXED_BY_CHECKPOINT, PRESETS, Config, presets
 from shoal.train.data import SOURCES
 from shoal.train.tables import keys, toml, wanted
@@ -49,7 +49,7 @@ def meanings(section: type) -> tuple[str, dict[str, str]]:
     for match, end in zip(head.finditer(text), ends[1:], strict=True):
         words = " ".join(text[match.end() : end].split())
         words = words if words[1:3] == " =" else words[0].upper() + words[1:]  # x = ... is a formula
-        found |= {key: words for key in match[1].split(", ")}
+        found |= dict.fromkeys(match[1].split(", "), words)
     return " ".join(text[: ends[0]].split()), found
 
 
@@ -70,12 +70,20 @@ def users(section: str, key: str) -> str:
 def section_page(name: str, section: type) -> list[str]:
     about, found = meanings(section)
     types = keys(section)
-    lines = [f"## {name}", "", *([cell(about), ""] if about else []), "| key | values | default | |", "|---|---|---|---|"]
+    lines = [
+        f"## {name}",
+        "",
+        *([cell(about), ""] if about else []),
+        "| key | values | default | |",
+        "|---|---|---|---|",
+    ]
     for item in fields(section):
         least, meaning = item.metadata.get("least"), found.get(item.name, "")
         takers = users(name, item.name)
         if not meaning and not takers:
-            raise SystemExit(f'{section.__name__} does not say what {item.name} means: write "{item.name}: ..." in its docstring')
+            raise SystemExit(
+                f'{section.__name__} does not say what {item.name} means: write "{item.name}: ..." in its docstring'
+            )
         values = wanted(types[item.name]) + (f", at least {least:g}" if least is not None else "")
         fixed = "Fixed by a checkpoint." if f"{name}.{item.name}" in FIXED_BY_CHECKPOINT else ""
         words = " ".join(part for part in (cell(meaning), takers, fixed) if part)
@@ -92,7 +100,8 @@ def chosen(section: str) -> list[str]:
     for key, known in choices(section).items():
         lines += [f"### What {section}.{key} may be", "", "| | its settings and their defaults |", "|---|---|"]
         for name, settings in known.items():
-            said = ", ".join(f"`{k} = {toml(v) if v is not None else 'none'}`" for k, v in settings.items())
+            given = {k: v for k, v in (settings | USUAL.get(name, {})).items() if v is not MISSING}
+            said = ", ".join(f"`{k} = {toml(v) if v is not None else 'none'}`" for k, v in given.items())
             lines.append(f"| `{name}` | {said or 'none'} |")
         lines.append("")
     return lines
@@ -104,12 +113,14 @@ def configuration() -> str:
         "",
         "<!-- written by docs/reference.py from train/config.py and train/choices.py -->",
         "",
-        "A configuration is a TOML file or a preset, and overrides: `shoal train PRESET_OR_FILE section.key=value ...`. Every key that there is",
-        "stands here. An unknown key is an error that names the nearest one, and so is a value of another type, or a setting that means",
-        "nothing to what was chosen. `--print-config` shows all of a run; the run folder keeps it as `config.toml`.",
+        "A configuration is a TOML file or a preset, and overrides: `shoal train PRESET_OR_FILE section.key=value ...`.",
+        "Every key that there is stands here. An unknown key is an error that names the nearest one, and so is a value of",
+        "another type, or a setting that means nothing to what was chosen. `--print-config` shows all of a run; the run",
+        "folder keeps it as `config.toml`.",
         "",
-        "Lists are written `[3, 1]`, and on the command line also `3,1`; tables are written `{ pipeline = 2 }`, or key by key: `parallel.mesh.pipeline=2`.",
-        'A key that is "fixed by a checkpoint" gives its numbers their meaning and cannot change with `--resume`.',
+        "Lists are written `[3, 1]`, and on the command line also `3,1`; tables `{ pipeline = 2 }`, or key by key:",
+        "`parallel.mesh.pipeline=2`. A key that is fixed by a checkpoint gives its numbers their meaning and cannot change",
+        "with `--resume`.",
         "",
     ]
     for item in fields(Config):
@@ -153,7 +164,8 @@ def commands() -> str:
         "",
         "<!-- written by docs/reference.py from cli/ -->",
         "",
-        "Results go to stdout, progress and errors to stderr. Every command has `--help`. What exit codes mean: [Exit codes and cures](../errors.md).",
+        "Results go to stdout, progress and errors to stderr. Every command has `--help`.",
+        "What exit codes mean: [Exit codes and cures](../errors.md).",
         "",
     ]
     for name, command in typer.main.get_group(app).commands.items():
@@ -190,7 +202,16 @@ def operations() -> str:
         lines += [f"## {file}", "", (inspect.getdoc(module) or "").split("\n\n")[0], ""]
         for op in (op for op in known if op.file == file):
             backends = ", ".join(backend for backend in BACKENDS if exists(op, backend))
-            lines += [f"### {op.name}", "", f"Backends: {backends}.", "", "```", inspect.cleandoc(op.__doc__ or ""), "```", ""]
+            lines += [
+                f"### {op.name}",
+                "",
+                f"Backends: {backends}.",
+                "",
+                "```",
+                inspect.cleandoc(op.__doc__ or ""),
+                "```",
+                "",
+            ]
     return "\n".join(lines).rstrip() + "\n"
 
 
