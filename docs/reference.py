@@ -62,7 +62,7 @@ def users(section: str, key: str) -> str:
     """What takes this setting, where one key of the section chooses what the others mean."""
     takers: list[str] = []
     for chooser, known in (choices(section) if section in ("optim", "loss") else {}).items():
-        names = [f"`{name}`" for name, settings in known.items() if key in settings]
+        names = [f"`{name}`" for name, settings in known.items() if settings.get(key, MISSING) is not MISSING]
         takers += [f"every {chooser}"] if len(names) == len(known) else names
     return f"For {', '.join(takers)}." if takers else ""
 
