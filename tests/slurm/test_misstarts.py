@@ -44,10 +44,11 @@ def test_srun_without_any_mpi_is_told_what_to_install(cluster: Cluster, training
     assert 'cure:  pip install "shoal[mpich]" and start with srun --mpi=pmi2' in done.text
 
 
-MPIRUN_TWO = pytest.param(f"{MPIRUN} -n 2", 2, marks=pytest.mark.long)
+ALONE = pytest.param("", 1, marks=pytest.mark.long, id="no launcher")
+TWO = pytest.param(f"{MPIRUN} -n 2", 2, marks=pytest.mark.long, id="two of three")
 
 
-@pytest.mark.parametrize("start, ranks", [("", 1), (f"{MPIRUN} -n 1", 1), MPIRUN_TWO], ids=["", "one", "two"])
+@pytest.mark.parametrize("start, ranks", [ALONE, pytest.param(f"{MPIRUN} -n 1", 1, id="one of three"), TWO])
 def test_tasks_that_nobody_uses_are_said(
     cluster: Cluster, training: Callable[..., str], start: str, ranks: int
 ) -> None:
