@@ -130,3 +130,15 @@ def test_a_rank_bound_to_one_core_is_told_the_flag() -> None:
     assert done.code == 3
     assert f"bad  cores: bound to 1 core of the {cores} that are there for 1 rank" in done.text
     assert f"cure: mpirun --map-by slot:pe={cores}, or mpirun --bind-to none" in done.text
+
+
+def test_more_ranks_than_cores_are_told_how_many_there_may_be() -> None:
+    """Two ranks where there is one core, which training would start with one thread each, in turns."""
+    program = (
+        "import os, sys; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    ranks = [launcher(), *OPTIONS, "-n", "2", sys.executable, "-c", COMMAND, "doctor"]
+    done = run([sys.executable, "-c", program, *ranks], 60, ROOT_MAY)
+    assert done.code == 3
+    assert "bad  threads: 2 ranks with 2 threads on 1 core: each waits for the others" in done.text
+    assert "cure: at most 1 rank here: mpirun --map-by ppr:1:node, without --oversubscribe" in done.text
