@@ -62,6 +62,8 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
             os.environ["SHOAL_DEBUG"] = "1"
         try:
             command(*args, **kwargs)
+        except BrokenPipeError:  # who reads our output has seen enough: typer ends without a word
+            raise
         except (Exception, KeyboardInterrupt) as error:
             tell(error)
             sys.exit(exit_code(error))

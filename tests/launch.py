@@ -74,7 +74,7 @@ def mpirun(
     )
 
 
-def run(command: list[str], timeout: float, environment: dict[str, str]) -> Finished:
+def run(command: list[str], timeout: float, environment: dict[str, str], cwd: Path | None = None) -> Finished:
     """Runs a command in a session of its own; the test fails, with all that was said, if it takes too long."""
     child = subprocess.Popen(
         command,
@@ -84,6 +84,7 @@ def run(command: list[str], timeout: float, environment: dict[str, str]) -> Fini
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        cwd=cwd,
     )
     try:
         text, _ = child.communicate(timeout=timeout)

@@ -5,8 +5,13 @@ the process with that library's last words. Thread level "funneled": only a rank
 costs locks in every call, and the watchdog and prefetch threads have nothing to say.
 """
 
+import os
+
 import mpi4py
 
+from .. import slurm
+
+slurm.prepare(os.environ)
 mpi4py.rc.initialize, mpi4py.rc.finalize = False, True
 
 from mpi4py import MPI  # noqa: E402
