@@ -77,13 +77,10 @@ def mpirun(case: Case) -> list[Check]:
     theirs = case.mpi.get("version", "")
     if theirs and ("Open MPI" in made) != ("Open MPI" in theirs):
         beside = Path(sys.executable).parent / "mpirun"
-        cure = (
-            f"start with {beside}"
-            if beside.exists() and str(beside) != path
-            else "put the mpirun of that MPI first on PATH"
-        )
+        own = beside.exists() and str(beside) != path
+        cure = f"start with {beside}" if own else "put the mpirun of that MPI first on PATH"
         return [Check("mpirun", f"{path} is of {made}, but mpi4py loads {theirs}, {case.mpi['file']}", cure)]
-    if "Open MPI" in made and made.split()[-1] not in theirs and theirs:
+    if theirs and "Open MPI" in made and made.split()[-1] not in theirs:
         return [note("mpirun", f"{path}, {made}, and mpi4py loads {theirs}: another version")]
     return [Check("mpirun", f"{path}, {made}")]
 
