@@ -12,7 +12,6 @@ evaluation, to all ranks alike: Asked then ends whichever loop it came in, and t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from math import isfinite
 from typing import Any
@@ -23,11 +22,13 @@ from ..checkpoint.store import Store
 from ..core.errors import Diverged, Preempted
 from ..core.events import Events
 from ..core.spec import State
-from ..mpi.strategy import Fetch, Report, Strategy
+from ..mpi.strategy import Report
 from .augment import augmented
 from .build import Job, outputs
+from .ending import Asked, Interrupted
+from .evaluation import evaluate
 from .mean import Mean
-from .metrics import Figures, Metrics, words
+from .metrics import Figures, words
 from .pace import Pace
 from .progress import Silent
 from .pulse import Pulse, Word
@@ -36,22 +37,6 @@ from .sampler import in_batches
 from .saver import Saver
 from .signals import Wishes
 from .watch import Watch
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, with what it left behind.   agreed: all ranks end alike, none has to be told."""
-
-    def __init__(self, problem: str, cure: str, agreed: bool = False):
-        super().__init__(problem)
-        self.problem, self.cure, self.agreed = problem, cure, agreed
-
-
-class Asked(Exception):
-    """All ranks know that this signal asks to end."""
-
-    def __init__(self, signal: str, ranks: int):
-        super().__init__(signal)
-        self.signal, self.ranks = signal, ranks
 
 
 class Loop:
@@ -259,19 +244,3 @@ class Loop:
         facts["epochs"] = self.fed / len(self.sampler)  # for people
         inference = {"shape": list(data.shape), "classes": data.classes, "outputs": outputs(data)}
         return replace(state, meta={**state.meta, **facts, **inference})
-
-
-def evaluate(
-    strategy: Strategy,
-    batches: Sequence[np.ndarray],
-    fetch: Fetch,
-    metrics: Metrics,
-    between: Callable[[], object] = lambda: None,
-) -> Figures:
-    """The loss over all of these batches, and what else is asked of them.   between: called after each batch."""
-    metrics.clear()
-    mean = Mean()
-    for batch in batches:
-        mean.add([strategy.evaluate(batch, fetch, metrics.observe)])
-        between()
-    return metrics.figures(mean.loss)

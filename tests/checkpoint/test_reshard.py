@@ -40,7 +40,11 @@ QUICK = [
     ("every strategy", "unet", "momentum"),
 ]
 MODELS = ("digits-cnn", "skips", "gpt", "lstm-lm", "unet")
-LONG = [(c, m, o) for c in CHAINS for m in MODELS for o in OPTIMIZERS if (c, m, o) not in QUICK]
+ROUNDING = (
+    "gpt",
+    "adagrad",
+)  # attention's bias of keys has no gradient but rounding, which Adagrad divides by its own size
+LONG = [(c, m, o) for c in CHAINS for m in MODELS for o in OPTIMIZERS if (m, o) != ROUNDING and (c, m, o) not in QUICK]
 ALL = [*QUICK, *(pytest.param(*one, marks=pytest.mark.long) for one in LONG)]
 
 

@@ -56,6 +56,8 @@ def test_every_slot_that_is_kept_is_missed_and_no_other_is_kept(name) -> None:
     """
     rule = EVERY[name]
     assert set(rule.slots) - set(rule.kept) == {"nag": {"exact"}, "aggmo": {"velocity0"}}.get(name, set())
-    assert {key.split("/")[1] for key in strategy(rule).state().tensors if key.startswith("optimizer/")} == set(rule.kept)
+    assert {key.split("/")[1] for key in strategy(rule).state().tensors if key.startswith("optimizer/")} == set(
+        rule.kept
+    )
     for slot in rule.kept:
         assert trained(rule, 4, forget=(f"optimizer/{slot}/",)) != trained(rule, 0)
