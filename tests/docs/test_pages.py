@@ -217,7 +217,7 @@ def test_a_broken_link_fails_the_build(tmp_path: Path) -> None:
         pytest.fail(reason, pytrace=False) if os.environ.get("CI") else pytest.skip(reason)
     files = {
         "README.md": "# a\n\n[1](docs/none.md) [2](docs/index.md#none) [3](#none) [4](none.py) [5](docs/index.md#b) [6](#a)\n",
-        "docs/index.md": "# b\n\n## c\n\n[1](../README.md) [2](start.md)\n",
+        "docs/index.md": "# b\n\n## c\n\n[1](start.md)\n",
         "docs/start.md": "# d\n",
         "docs/lost.md": "# e\n",
     }
