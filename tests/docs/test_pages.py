@@ -19,7 +19,7 @@ from launch import ROOT_MAY, run
 
 from shoal.core import errors
 from shoal.core.errors import ShoalError
-from shoal.plan import SCHEDULES
+from shoal.plan import SCHEDULES, PipelineShape, schedule
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -205,6 +205,13 @@ def test_a_strategy_has_its_picture_equation_promise_and_command(page: Path) -> 
 def test_every_schedule_is_on_the_page_of_pipelines() -> None:
     text = (DOCS / "strategies" / "pipeline.md").read_text(encoding="utf-8")
     assert [one for one in SCHEDULES if f"| `{one}`" not in text or f"pictures/{one}.svg" not in text] == []
+
+
+def test_the_table_that_is_shown_as_an_idea_is_that_of_the_schedule() -> None:
+    page = (DOCS / "ideas.md").read_text(encoding="utf-8")
+    assert [
+        row for row in schedule.text(schedule.one_f_one_b(PipelineShape(3, 4))).splitlines() if row not in page
+    ] == []
 
 
 # ---------------------------------------------------------------------------------------------------- links
