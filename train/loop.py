@@ -23,6 +23,7 @@ from ..checkpoint.store import Store
 from ..core.errors import Diverged, Preempted
 from ..core.events import Events
 from ..core.spec import State
+from ..core.trace import span
 from ..mpi.strategy import Fetch, Report, Strategy
 from .augment import augmented
 from .build import Job, outputs
@@ -30,11 +31,12 @@ from .mean import Mean
 from .metrics import Figures, Metrics, words
 from .pace import Pace
 from .progress import Silent
-from .pulse import Pulse, Word
+from .pulse import Pulse, Word, now
 from .resume import compare
 from .sampler import in_batches
 from .saver import Saver
 from .signals import Wishes
+from .tracing import Tracing
 from .watch import Watch
 
 
@@ -57,11 +59,21 @@ class Asked(Exception):
 class Loop:
     """One run of a job. fed: global batches fed since the very beginning, over all starts.
 
-    wishes: signals of this rank.   machines: of all ranks.   began: when the command did, by pulse.now().
+    wishes: signals of this rank.   machines: of all ranks.   began: when the command did, by pulse.now().   tracing: if asked for.
     judged: epochs that were evaluated.   stopped: why it ended before the last epoch; "" where it did not.
     """
 
-    def __init__(self, job: Job, store: Store, screen: Silent, wishes: Wishes, machines: int, began: float):
+    def __init__(
+        self,
+        job: Job,
+        store: Store,
+        screen: Silent,
+        wishes: Wishes,
+        machines: int,
+        began: float,
+        tracing: Tracing | None = None,
+    ):
+        self.tracing, self.trace = tracing, job.comm.trace
         self.job, self.store, self.screen, self.wishes = job, store, screen, wishes
         self.strategy, self.sampler = job.strategy, job.sampler
         self.fed = self.judged = 0
@@ -104,7 +116,10 @@ class Loop:
         """Makes every kernel ready."""
         self.sampler.order(0)
         sizes = {len(batch) for batch in self._test_batches()}.union(self.sampler.sizes)
+        began = now()
         self.strategy.warm_up(sorted(sizes, reverse=True))
+        if self.trace:
+            self.trace.past("warm-up", "warm-up", now() - began)
 
     def run(self) -> None:
         """Trains to the end of the last epoch, or until there is a reason to stop.
@@ -209,11 +224,15 @@ class Loop:
         return 0 < 60 * self.job.config.train.minutes <= word.seconds
 
     def _feed(self, name: str, batch: np.ndarray) -> None:
-        self._timed(name, lambda: self.strategy.feed(batch))
+        if self.tracing:
+            self.tracing.at(self.fed)
+        with span(self.trace, "step", f"step {self.fed}"):
+            self._timed(name, lambda: self.strategy.feed(batch))
         self.fed += 1
 
     def _drain(self, name: str) -> None:
-        self._timed(name, self.strategy.drain)
+        with span(self.trace, "step", "drain"):
+            self._timed(name, self.strategy.drain)
 
     def _timed(self, name: str, work: Any) -> None:
         """Runs feed or drain, and keeps the accounts of where the time went."""
@@ -242,9 +261,10 @@ class Loop:
 
     def _evaluate(self) -> Figures:
         test, metrics = self.job.dataset.test, self.job.metrics
-        self.figures = evaluate(
-            self.strategy, self._test_batches(), test.read, metrics, lambda: self._look(self.pulse.beat())
-        )
+        with span(self.trace, "evaluate", "evaluate"):
+            self.figures = evaluate(
+                self.strategy, self._test_batches(), test.read, metrics, lambda: self._look(self.pulse.beat())
+            )
         self.evaluated = self.fed
         return self.figures
 
