@@ -39,13 +39,14 @@ def tensors(a: Generation, b: Generation) -> Iterator[Difference]:
         x, y = left.get(name), right.get(name)
         if x is None or y is None or x.shape != y.shape:
             yield Difference(name, x, y)
-            continue
-        ours, theirs = contents.read(a, name), contents.read(b, name)
-        if x.dtype != y.dtype or ours.tobytes() != theirs.tobytes():
-            yield Difference(name, x, y, *_distance(ours, theirs))
+        elif distance := _distance(contents.read(a, name), contents.read(b, name)):
+            yield Difference(name, x, y, *distance)
 
 
-def _distance(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+def _distance(a: np.ndarray, b: np.ndarray) -> tuple[float, float] | None:
+    """largest and relative of a Difference; None if the bits are the same."""
+    if a.dtype == b.dtype and a.tobytes() == b.tobytes():
+        return None
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     equal = (a == b) | (np.isnan(a) & np.isnan(b))
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):

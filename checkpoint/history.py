@@ -36,10 +36,11 @@ def place(folder: Path, step: int) -> Path:
 
 def generations(folder: Path) -> list[Path]:
     """The folders that state a generation, damaged or not; by step, highest first. [] where there is no run folder."""
-    return [path for path in _folders(folder) if (path / manifest.NAME).exists()]
+    return [path for path in folders(folder) if (path / manifest.NAME).exists()]
 
 
-def _folders(folder: Path) -> list[Path]:
+def folders(folder: Path) -> list[Path]:
+    """All that a save has made, with a manifest or without; by step, highest first."""
     found = (path for path in Path(folder).glob("generations/*/") if GENERATION.fullmatch(path.name))
     return sorted(found, reverse=True)
 
@@ -182,7 +183,7 @@ def sweep(folder: Path) -> None:
     """Removes what a killed job has left; only for the holder of the lease, between its saves."""
     for probe in Path(folder).glob(f"{PROBE}*"):
         probe.unlink(missing_ok=True)
-    for path in _folders(folder):
+    for path in folders(folder):
         if not (path / manifest.NAME).exists():
             shutil.rmtree(path, ignore_errors=True)
             continue

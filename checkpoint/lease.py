@@ -95,14 +95,7 @@ class Lease:
             self._private.replace(path)
 
     def _abandoned(self, path: Path, holder: dict[str, Any]) -> bool:
-        if holder.get("host") == socket.gethostname():
-            return not (_alive(holder["pid"]) and started(holder["pid"]) == holder["start"])
-        return self._silence(path) > STALE
-
-    def _silence(self, path: Path) -> float:
-        """Seconds since the holder last touched a lease, by the clock of the machine that keeps the folder."""
-        self._private.touch()
-        return self._private.stat().st_mtime - path.stat().st_mtime
+        return _abandoned(path, holder, self._private)
 
     def _refusal(self, what: str, path: Path) -> CheckpointError:
         holder = _holder(path) or _holder(self.path)  # an heir has just moved from the one to the other
@@ -143,6 +136,28 @@ class Lease:
         self._released.set()
         if self.held():
             self.path.unlink()
+
+
+def free(folder: Path) -> bool:
+    """Whether a job that starts now would get the lease of `folder`; it is not taken, so its heir still learns of the death."""
+    path, clock = folder / NAME, folder / f"{NAME}.{secrets.token_hex(8)}{commit.TEMPORARY}"
+    try:
+        return not path.exists() or _abandoned(path, _holder(path), clock)
+    finally:
+        clock.unlink(missing_ok=True)
+
+
+def _abandoned(path: Path, holder: dict[str, Any], clock: Path) -> bool:
+    """Whether the holder of a lease is dead.   clock: a file beside it, ours to touch."""
+    if holder.get("host") == socket.gethostname():
+        return not (_alive(holder["pid"]) and started(holder["pid"]) == holder["start"])
+    return _silence(path, clock) > STALE
+
+
+def _silence(path: Path, clock: Path) -> float:
+    """Seconds since the holder last touched a lease, by the clock of the machine that keeps the folder."""
+    clock.touch()
+    return clock.stat().st_mtime - path.stat().st_mtime
 
 
 def _holder(path: Path) -> dict[str, Any]:

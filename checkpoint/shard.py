@@ -26,6 +26,12 @@ from .slices import Slice, overlap
 
 LIBRARY = ("v110", "v110")  # HDF5 1.10 and later read it
 OVERHEAD = 64 << 10  # bytes of HDF5 structure and manifest, generously
+ABOUT = "one rank's part of a checkpoint; manifest.json beside it vouches for every byte; docs/checkpoints.md of shoal says how to read it"
+
+
+def hdf5() -> str:
+    """Name and version of the library, and of its package."""
+    return f"HDF5 {h5py.version.hdf5_version} (h5py {h5py.__version__})"
 
 
 def name(rank: int, edition: int) -> str:
@@ -42,7 +48,8 @@ def write(folder: Path, edition: int, rank: int, part: Sequence[Slice], numbers:
     CheckpointError with the bytes needed and free if the file cannot be written.
     """
     path = folder / name(rank, edition)
-    about = {"format": manifest.FORMAT, "version": manifest.VERSION, "generation": folder.name, "rank": rank}
+    about = {"about": ABOUT, "format": manifest.FORMAT, "version": manifest.VERSION, "generation": folder.name}
+    about |= {"step": int(folder.name.rpartition("-")[2]), "rank": rank}
     need = sum(prod(one.shape) * np.dtype(one.dtype).itemsize for one in part) + OVERHEAD
     with commit.writing(path, need):
         commit.publish(path, lambda temporary: _fill(temporary, part, numbers, about))
@@ -65,6 +72,7 @@ def _fill(path: Path, part: Sequence[Slice], numbers: Iterator[np.ndarray], abou
                 piece = next(numbers)
                 dataset[box] = piece
                 crc = _crc32(piece, crc)
+            dataset.attrs["name"] = one.name
             dataset.attrs["dtype"] = one.dtype
             dataset.attrs["origin"] = np.array(one.origin, np.int64)
             dataset.attrs["global_shape"] = np.array(one.global_shape, np.int64)

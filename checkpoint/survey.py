@@ -6,7 +6,7 @@ no damage, so a verdict against a generation counts only if its manifest still i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,24 +42,35 @@ def examine(path: Path, check: Check) -> Found | None:
             return Found(path, read, problems)
 
 
-def survey(folder: Path, check: Check = shard.misfit) -> list[Found]:
-    """All generations of a run, the last committed first; those of an unreadable manifest, whose age is unknown, last.
+def look(folder: Path, check: Check) -> Iterator[Found]:
+    """All generations of a run folder, or the one that `folder` is; by step, highest first. CheckpointError if there are none.
 
-    CheckpointError where there are none.
+    If the job has removed all that were there before we came to them, it has saved others.
     """
-    found = [one for path in history.generations(folder) if (one := examine(path, check))]
+    found = False
+    while not found and (paths := [folder] if (folder / manifest.NAME).is_file() else history.generations(folder)):
+        for path in paths:
+            if one := examine(path, check):
+                found = True
+                yield one
     if not found:
         raise history.nothing(folder)
+
+
+def survey(folder: Path) -> list[Found]:
+    """All generations of a run by their sizes, the last committed first; those of an unreadable manifest, whose age is unknown, last."""
+    found = look(folder, shard.misfit)
     return sorted(found, key=lambda one: one.manifest.serial if one.manifest else 0, reverse=True)
 
 
 def marks(found: list[Found]) -> dict[str, Path]:
     """{"latest": ..., "best": ...} of those without a problem: what a resume and --best would use, as far as was checked."""
     good = [(one.manifest, one.path) for one in found if one.manifest and not one.problems]
+    good.sort(key=lambda pair: pair[0].serial, reverse=True)
     ranking = {history.LATEST: good, history.BEST: history.by_merit(good)}
     return {mark: ranked[0][1] for mark, ranked in ranking.items() if ranked}
 
 
 def unfinished(folder: Path) -> list[Path]:
     """Folders of generations without a manifest: a save that is under way, or what a killed one left."""
-    return sorted(path for path in Path(folder).glob("generations/*/") if not (path / manifest.NAME).exists())
+    return [path for path in reversed(history.folders(folder)) if not (path / manifest.NAME).exists()]

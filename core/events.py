@@ -3,12 +3,16 @@
 Lines are written whole and flushed, so a killed rank leaves a readable file, and `jq`, pandas or a text editor read it.
 
     {"t": 12.081, "rank": 1, "event": "step", "step": 40, ...}        t: seconds since this rank's file was opened
+
+They are a record, not the work: where a disk takes no more of them, that is said once and the job goes on without.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import time
+from contextlib import suppress
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -35,7 +39,13 @@ class Events:
         """One line; fields must be what json can hold."""
         if self.file:
             record = {"t": round(time.monotonic() - self.start, 6), "rank": self.rank, "event": event, **finite(fields)}
-            self.file.write(json.dumps(record) + "\n")
+            try:
+                self.file.write(json.dumps(record) + "\n")
+            except OSError as error:
+                sys.stderr.write(f"rank {self.rank} writes no more events: {self.file.name}: {error.strerror}\n")
+                with suppress(OSError):  # it tries once more
+                    self.file.close()
+                self.file = None
 
     def close(self) -> None:
         if self.file:

@@ -19,12 +19,12 @@ from pathlib import Path
 
 from ..checkpoint.lease import started
 from ..core.errors import PlatformError
+from ..mpi.orphan import SET_PARENT_DEATH_SIGNAL
 from ..mpi.start import LAUNCHERS
 
 GRACE = 10.0  # seconds that processes have to end after they were asked, or after their launcher ended
 TICK = 0.05  # seconds between two looks
 PROC = Path("/proc")
-DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 class Session:
@@ -96,7 +96,7 @@ def _bound_to(parent: int) -> Callable[[], None]:
     library = ctypes.CDLL(None)
 
     def bind() -> None:
-        library.prctl(DIE_WITH_PARENT, signal.SIGTERM)
+        library.prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
         if os.getppid() != parent:  # it died before that
             os._exit(128 + signal.SIGTERM)
 

@@ -28,7 +28,7 @@ from ..train.resume import same_run
 from ..train.summary import size
 from .script import Allocation, script
 
-BASE = 512  # MiB of a rank before it holds an array: the interpreter, Numba and MPI; 330 to 380 were measured
+BASE = 512  # MiB of a rank before it holds an array: the interpreter, Numba and MPI; 325 and 378 MiB were measured
 MARGIN = 3  # times the forecast, which counts no pools and no batches read ahead: 2.1 to 3.3 were measured
 NOTICE = 120 + 60  # seconds before the limit: --signal in train.sbatch, and how much sooner than that Slurm may send it
 

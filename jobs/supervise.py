@@ -16,7 +16,6 @@ row without a newer checkpoint or a later step than ever before, and the supervi
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +27,9 @@ from ..checkpoint import history, lease
 from ..core import errors
 from ..mpi import stall
 from ..train.config import Config
+from . import life
 from .command import Command
+from .progress import Progress
 from .session import TICK, Session
 
 INTERRUPTED = errors.exit_code(KeyboardInterrupt())
@@ -45,9 +46,6 @@ DEATHS = {
     errors.Stalled.code: "stalled",
 }
 FORWARDED = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-ALONE = 30.0  # seconds a launcher may live on after its ranks
-LOOK = 1.0  # seconds between two looks for signs of life
-TAIL = 1 << 16  # bytes at the end of an event file in which its last step is looked for
 
 Asked = list[int]  # the signals that asked for the end, as they came
 
@@ -82,7 +80,7 @@ def supervise(command: Command, config: Config, limits: Limits) -> int:
                 said, command = fewer(command, config)
             say(f"the world ended with {meaning(code)}; restart {count} of {limits.restarts} {origin(folder)}{said}")
             code = world(command, folder, limits.silence, asked)
-    say(f"ended with {meaning(code)} after {count} restart{'s' * (count != 1)}{end}")
+    say(f"ended with {f'code {code}' if asked else meaning(code)} after {count} restart{'s' * (count != 1)}{end}")
     return code
 
 
@@ -125,36 +123,6 @@ def origin(folder: Path) -> str:
     return f"continues from {generation.path}"
 
 
-class Progress:
-    """How far a run came: commits of generations, and the last step that an event file tells of; -1 for none."""
-
-    def __init__(self, folder: Path):
-        self.folder, self.idle = folder, 0
-        self.best = self.now()
-
-    def now(self) -> tuple[int, int]:
-        known = history.readable(self.folder)
-        return known[0][0].serial if known else -1, max(map(_last_step, self.folder.glob("events-*.jsonl")), default=-1)
-
-    def died(self) -> int:
-        """Deaths in a row, with this one, that came no further in either than was ever reached before."""
-        commits, step = self.now()
-        self.idle = 0 if commits > self.best[0] or step > self.best[1] else self.idle + 1
-        self.best = max(commits, self.best[0]), max(step, self.best[1])
-        return self.idle
-
-
-def _last_step(file: Path) -> int:
-    with file.open("rb") as opened:
-        opened.seek(max(0, file.stat().st_size - TAIL))
-        for line in reversed(opened.read().splitlines()):
-            with suppress(ValueError, KeyError, TypeError):  # a line that a killed rank did not end
-                event = json.loads(line)
-                if event["event"] == "step":
-                    return int(event["step"])
-    return -1
-
-
 def fewer(command: Command, config: Config) -> tuple[str, Command]:
     """The command on fewer ranks and what to say of it; on as many where the mesh allows no fewer.
 
@@ -179,13 +147,13 @@ def fewer(command: Command, config: Config) -> tuple[str, Command]:
 def world(command: Command, folder: Path, silence: float, asked: Asked) -> int:
     """One start of the command; its exit code, Stalled's where it had to be ended."""
     session, heard = Session(command.words), 0
-    life = Life(session, folder, silence)
+    signs = life.Life(session, folder, silence)
     try:
         while not session.over:
             for number in asked[heard:]:
                 heard += 1
                 session.send(signal.SIGTERM if number == signal.SIGHUP else number)  # not every launcher ends on HUP
-            if problem := life.problem():
+            if problem := signs.problem():
                 say(f"{problem}; ending it")
                 session.end()
                 return errors.Stalled.code
@@ -195,55 +163,15 @@ def world(command: Command, folder: Path, silence: float, asked: Asked) -> int:
     return code
 
 
-class Life:
-    """Signs of life of a world: what its launcher writes, and files of the run folder that grow."""
-
-    def __init__(self, session: Session, folder: Path, silence: float):
-        self.session, self.folder, self.silence = session, folder, silence
-        self.looked = self.heard = self.accompanied = time.monotonic()
-        self.signs: object = None
-        self.had_ranks = False
-
-    def problem(self) -> str:
-        """What is wrong with it, "" if nothing is known to be; looks every LOOK seconds."""
-        now = time.monotonic()
-        if now < self.looked + LOOK:
-            return ""
-        self.looked = now
-        signs = self.session.written(), _sizes(self.folder)
-        if signs != self.signs:
-            self.signs, self.heard = signs, now
-        if self.session.ranks():
-            self.had_ranks, self.accompanied = True, now
-        if self.had_ranks and now - self.accompanied > ALONE:
-            return f"the launcher hangs, {ALONE:g} s after its ranks have ended"
-        if 0 < self.silence < now - self.heard:
-            return f"no output and no event for {self.silence:g} s: the world is stalled"
-        return ""
-
-
-def _sizes(folder: Path) -> dict[Path, int]:
-    """Of all files; a large checkpoint that is being written is a sign of life too."""
-    sizes = {}
-    for path in folder.rglob("*"):
-        with suppress(OSError):  # removed meanwhile
-            sizes[path] = path.stat().st_size
-    return sizes
-
-
 def await_lease(folder: Path, asked: Asked) -> None:
     """Waits until the run folder's lease is free, at most until a silent one is stale.
 
     On this host it is free once its holder is gone; a rank 0 elsewhere may be still on its way out.
     """
     until = time.monotonic() + lease.STALE + lease.BEAT
-    while (folder / lease.NAME).exists() and not asked and time.monotonic() < until:
-        try:
-            lease.Lease(folder).release()
-        except errors.CheckpointError:
-            time.sleep(LOOK)
-        except OSError:
-            return  # what cannot be written is for the world to say
+    with suppress(OSError):  # what cannot be written is for the world to say
+        while not asked and not lease.free(folder) and time.monotonic() < until:
+            time.sleep(life.LOOK)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from .collectives import USER_TAGS
 from .communicator import Communicator
 
 EXCHANGES = 20
-TAG = USER_TAGS - 2  # of what a trace costs in messages
+TAG = USER_TAGS - 2
 
 
 @dataclass

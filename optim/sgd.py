@@ -117,6 +117,10 @@ class AggMo(Optimizer):
     def slots(self) -> tuple[str, ...]:
         return tuple(f"velocity{k}" for k in range(len(self.betas)))
 
+    @property
+    def kept(self) -> tuple[str, ...]:
+        return tuple(slot for slot, beta in zip(self.slots, self.betas, strict=True) if beta)  # at 0 it forgets at once
+
     def rule(self, step: int) -> tuple[Op, dict[str, Any]]:
         return ops.aggmo, {"betas": self.betas}
 

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ NODES = ("node1", "node2", "node3", "node4")
 DAEMONS = ("munged", "slurmctld", "slurmd", "srun", "sbatch", "scontrol", "scancel", "squeue", "sinfo")
 PLACES = f"{os.environ['PATH']}:/usr/sbin:/sbin"  # where Debian keeps daemons
 
-# cred_expire is also how long a requeued job waits before it starts again (120 s unless told).
+# cred_expire is how long a job's credential holds, and so how long a requeued job must wait (120 s unless told).
 CONFIGURATION = """
 ClusterName=shoal
 SlurmctldHost={host}(127.0.0.1)
@@ -123,11 +123,19 @@ class Cluster:
         self._daemon(name, "slurmd", "-D", "-N", name, SLURMD_NODENAME=name)
 
     def node_dies(self, name: str) -> None:
-        """Its slurmd and all that ran under it end at once, as when power fails; the controller is told."""
+        """All that runs on it ends at once, as when power fails; the controller does not know yet."""
         for pid in self._processes(f"SLURMD_NODENAME={name}"):
             _kill(pid)
         self.daemons.pop(name).wait(10)
-        self.command("scontrol", "update", f"NodeName={name}", "State=DOWN", "Reason=power")
+
+    def slurmd_dies(self, name: str) -> None:
+        """The node's daemon alone: what it has started runs on."""
+        self.daemons[name].kill()
+        self.daemons.pop(name).wait(10)
+
+    def node_lost(self, name: str) -> None:
+        """The controller learns that a node is gone, as it does after SlurmdTimeout."""
+        self.command("scontrol", "update", f"NodeName={name}", "State=DOWN", "Reason=lost")
 
     def stop(self) -> None:
         """Jobs first, then the daemons; what is left is killed."""
@@ -180,10 +188,11 @@ class Cluster:
         file.write_text(script if script.startswith("#!") else f"#!/bin/bash\n{script}\n")
         return self.submit(file, *options, **environment)
 
-    def submit(self, file: Path, *options: str, **environment: str) -> Job:
+    def submit(self, file: Path, *options: str, words: Sequence[str] = (), **environment: str) -> Job:
+        """Submits a script that takes these words."""
         output = Path(tempfile.mkstemp(dir=self.folder, suffix=".out")[1])
         told = [f"--output={output}", "--open-mode=append", "--parsable", *options]
-        done = self.command("sbatch", *told, str(file), timeout=30, **environment)
+        done = self.command("sbatch", *told, str(file), *words, timeout=30, **environment)
         assert done.code == 0, done.text
         return Job(self, done.text.strip(), output)
 
@@ -246,6 +255,10 @@ class Job:
         done = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "DEADLINE")
         self.until(lambda: self.facts().get("JobState", "") in done, seconds, f"the end of job {self.id}")
         return self.facts()["JobState"]
+
+    def requeued(self) -> None:
+        """Waits until Slurm has queued it again."""
+        self.until(lambda: self.facts().get("Restarts") == "1", 90, f"the requeue of job {self.id}")
 
     @property
     def code(self) -> int:

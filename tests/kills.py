@@ -35,7 +35,13 @@ SETTINGS = [
     *("train.backend=reference", "train.batch=8", "train.epochs=2", "optim.lr=0.02"),
     *("checkpoint.every_steps=1", "checkpoint.keep=2", "checkpoint.best=loss"),
 ]  # 4 steps an epoch, one save a step
-SHAPES = {"one process": 1, "two threads": 2, "mpirun": 2}  # on two ranks a pipeline, so that both write
+PIPELINE = "parallel.mesh={pipeline = 2}"  # both ranks write
+SHAPES = {
+    "one process": [],
+    "two threads": [PIPELINE],
+    "two threads, in the background": [PIPELINE, "checkpoint.background=true"],
+    "mpirun": [PIPELINE],
+}
 
 
 @dataclass(frozen=True)
@@ -67,8 +73,8 @@ def doom(folder: Path, fate: Fate, passages: Path) -> None:
 
 
 def train(shape: str, folder: Path, comm: Communicator) -> None:
-    mesh = ["parallel.mesh={pipeline = 2}"] if SHAPES[shape] == 2 else []
-    start.train(load("digits-cnn", [*SETTINGS, *mesh, f"run.folder={folder}"]), comm, Silent(), resume=True)
+    settings = [*SETTINGS, *SHAPES[shape], f"run.folder={folder}"]
+    start.train(load("digits-cnn", settings), comm, Silent(), resume=True)
 
 
 def life(shape: str, folder: Path, fate: Fate, passages: Path) -> bool:

@@ -12,12 +12,12 @@ from typing import Any
 
 from ..checkpoint import history, shard
 from ..checkpoint.manifest import NAME, Manifest
-from ..checkpoint.survey import Found, examine, marks, survey, unfinished
+from ..checkpoint.survey import Found, look, marks, survey, unfinished
 from .summary import size
 from .terminal import console, say_json, table
 from .watch import as_merit
 
-TITLES = ("generation", "epoch", "ranks", "size", "written (UTC)", "merit", "marks", "state")
+TITLES = ("generation", "epochs", "ranks", "size", "written (UTC)", "merit", "marks", "state")
 JUDGED = "complete: by manifest and sizes; shoal checkpoint verify reads every byte"
 
 
@@ -43,11 +43,11 @@ def _row(one: Found, marked: list[str]) -> dict[str, Any]:
 
 
 def facts(manifest: Manifest | None) -> dict[str, Any]:
-    """step, epoch, ranks, written and merit; None for what is not known."""
+    """step, epochs, ranks, written and merit; None for what is not known."""
     if manifest is None:
-        return dict.fromkeys(("step", "epoch", "ranks", "written", "merit"))
+        return dict.fromkeys(("step", "epochs", "ranks", "written", "merit"))
     merit = manifest.merit and {"figure": manifest.merit[0], "value": as_merit(*manifest.merit)}
-    known = {"step": manifest.step, "epoch": manifest.meta.get("epoch"), "ranks": manifest.ranks}
+    known = {"step": manifest.step, "epochs": manifest.meta.get("epochs"), "ranks": manifest.ranks}
     return {**known, "written": manifest.written, "merit": merit}
 
 
@@ -55,9 +55,9 @@ def _words(row: dict[str, Any]) -> tuple[str, ...]:
     """A row of the table; empty where something is not known."""
     known = ("",) * 5
     if row["step"] is not None:
-        epoch = "" if row["epoch"] is None else f"{row['epoch']:.4g}"
+        epochs = "" if row["epochs"] is None else f"{row['epochs']:.4g}"
         merit = "{figure} {value:.4g}".format(**row["merit"]) if row["merit"] else ""
-        known = (epoch, str(row["ranks"]), size(row["bytes"]), row["written"][:16].replace("T", " "), merit)
+        known = (epochs, str(row["ranks"]), size(row["bytes"]), row["written"][:16].replace("T", " "), merit)
     return row["generation"], *known, ", ".join(row["marks"]), row["state"]
 
 
@@ -66,17 +66,13 @@ def verify(paths: Iterable[Path], as_json: bool = False) -> bool:
     rows: list[dict[str, Any]] = []
     resumes: dict[str, str | None] = {}
     for path in paths:
-        run = not (path / NAME).is_file()
         found = []
-        for each in history.generations(path) if run else [path]:
-            if one := examine(each, shard.damage):  # else the job that writes here has removed it
-                found.append(one)
-                if not as_json:
-                    _say_verdict(one)
-        if not found:
-            raise history.nothing(path)
+        for one in look(path, shard.damage):
+            found.append(one)
+            if not as_json:
+                _say_verdict(one)
         rows += map(_verdict, found)
-        if run:
+        if not (path / NAME).is_file():
             newest = marks(found).get(history.LATEST)
             resumes[str(path)] = str(newest) if newest else None
     good = all(row["ok"] for row in rows)

@@ -22,7 +22,7 @@ from .summary import size
 from .terminal import console, say_json, table
 
 LONG = 60  # characters of a fact in a table
-SHOWN = ("step", "epoch", "config")  # facts with a row of their own
+SHOWN = ("step", "epochs", "config")  # facts with a row of their own
 
 
 def opened(path: Path, best: bool) -> Generation:
@@ -41,14 +41,14 @@ def show(path: Path, tensor: str | None = None, best: bool = False, as_json: boo
 
 def _show_all(generation: Generation, as_json: bool) -> None:
     manifest, tensors = generation.manifest, contents.tensors(generation.manifest).values()
-    known = {"generation": str(generation.path), **facts(manifest)}
+    known = facts(manifest)
     total, files = sum(file.bytes for file in manifest.files), [file.name for file in manifest.files]
     others = {key: value for key, value in manifest.meta.items() if key not in SHOWN}
     changed = settings(manifest.meta.get("config", {}))
     if as_json:
         listed = [asdict(one) for one in tensors]
         held = {"bytes": total, "files": files, "facts": others, "settings": changed, "tensors": listed}
-        say_json({**known, **held})
+        say_json({"generation": str(generation.path), **known, **held})
         return
     size_and_files = {"size": f"{size(total)} in {', '.join(files)}"}
     lines = {key: _text(value) for key, value in (known | size_and_files | others).items() if value is not None}
@@ -56,6 +56,7 @@ def _show_all(generation: Generation, as_json: bool) -> None:
     rows = [
         (one.name, by(one.shape), one.dtype, f"{one.bytes:,}", str(one.slices), ", ".join(one.files)) for one in tensors
     ]
+    say(str(generation.path))
     titles = ("tensor", "shape", "dtype", "bytes", "slices", "files")
     console().print(table(("", ""), lines.items()), table(titles, rows))
 
@@ -67,14 +68,10 @@ def _show_one(generation: Generation, name: str, as_json: bool) -> None:
     if as_json:
         say_json({"generation": str(generation.path), **asdict(held[name]), **figures, "first": first})
         return
-    rows = {
-        "generation": str(generation.path),
-        "tensor": name,
-        "shape": by(held[name].shape),
-        "dtype": held[name].dtype,
-    }
+    rows = {"tensor": name, "shape": by(held[name].shape), "dtype": held[name].dtype}
     numbers = {key: "none" if value is None else f"{value:.6g}" for key, value in figures.items()}
     lines = {**rows, **numbers, "first": ", ".join(f"{value:.6g}" for value in first)}
+    say(str(generation.path))
     console().print(table(("", ""), lines.items()))
 
 
@@ -118,5 +115,5 @@ def _kind(tensor: Tensor | None) -> str:
 
 def _text(value: Any) -> str:
     """A fact in one short line."""
-    text = value if value and isinstance(value, str) else json.dumps(value)
+    text = value if value and isinstance(value, str) else json.dumps(value, separators=(",", ":"))
     return text if len(text) <= LONG else f"{text[: LONG - 3]}..."

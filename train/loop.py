@@ -12,10 +12,9 @@ evaluation, to all ranks alike: Asked then ends whichever loop it came in, and t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from math import isfinite
-from typing import Any
 
 import numpy as np
 
@@ -24,11 +23,13 @@ from ..core.errors import Diverged, Preempted
 from ..core.events import Events
 from ..core.spec import State
 from ..core.trace import span
-from ..mpi.strategy import Fetch, Report, Strategy
+from ..mpi.strategy import Report
 from .augment import augmented
 from .build import Job, outputs
+from .ending import Asked, Interrupted
+from .evaluation import evaluate
 from .mean import Mean
-from .metrics import Figures, Metrics, words
+from .metrics import Figures, words
 from .pace import Pace
 from .progress import Silent
 from .pulse import Pulse, Word, now
@@ -38,22 +39,6 @@ from .saver import Saver
 from .signals import Wishes
 from .tracing import Tracing
 from .watch import Watch
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, with what it left behind.   agreed: all ranks end alike, none has to be told."""
-
-    def __init__(self, problem: str, cure: str, agreed: bool = False):
-        super().__init__(problem)
-        self.problem, self.cure, self.agreed = problem, cure, agreed
-
-
-class Asked(Exception):
-    """All ranks know that this signal asks to end."""
-
-    def __init__(self, signal: str, ranks: int):
-        super().__init__(signal)
-        self.signal, self.ranks = signal, ranks
 
 
 class Loop:
@@ -226,19 +211,18 @@ class Loop:
     def _feed(self, name: str, batch: np.ndarray) -> None:
         if self.tracing:
             self.tracing.at(self.fed)
-        with span(self.trace, "step", f"step {self.fed}"):
-            self._timed(name, lambda: self.strategy.feed(batch))
+        self._timed(name, f"step {self.fed}", lambda: self.strategy.feed(batch))
         self.fed += 1
 
     def _drain(self, name: str) -> None:
-        with span(self.trace, "step", "drain"):
-            self._timed(name, self.strategy.drain)
+        self._timed(name, "drain", self.strategy.drain)
 
-    def _timed(self, name: str, work: Any) -> None:
+    def _timed(self, name: str, what: str, work: Callable[[], list[Report]]) -> None:
         """Runs feed or drain, and keeps the accounts of where the time went."""
         counters, prefetch = self.job.comm.counters, self.job.prefetch
         began, blocked, idle = time.perf_counter(), counters.seconds, prefetch.waited
-        reports: list[Report] = work()
+        with span(self.trace, "step", what):
+            reports = work()
         spent = (time.perf_counter() - began, counters.seconds - blocked, prefetch.waited - idle)
         self.pace.spend(*spent)
         self.mean.add(reports)
@@ -276,21 +260,6 @@ class Loop:
         state, data = self.strategy.state(), self.job.dataset
         facts = {"fed": self.fed, "judged": self.judged, "watch": self.watch.state(), "epoch": asdict(self.mean)}
         facts |= {"life": self.saver.rhythm.state(), "config": asdict(self.job.config), "data": data.digest}
+        facts["epochs"] = self.fed / len(self.sampler)  # for people
         inference = {"shape": list(data.shape), "classes": data.classes, "outputs": outputs(data)}
         return replace(state, meta={**state.meta, **facts, **inference})
-
-
-def evaluate(
-    strategy: Strategy,
-    batches: Sequence[np.ndarray],
-    fetch: Fetch,
-    metrics: Metrics,
-    between: Callable[[], object] = lambda: None,
-) -> Figures:
-    """The loss over all of these batches, and what else is asked of them.   between: called after each batch."""
-    metrics.clear()
-    mean = Mean()
-    for batch in batches:
-        mean.add([strategy.evaluate(batch, fetch, metrics.observe)])
-        between()
-    return metrics.figures(mean.loss)

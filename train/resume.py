@@ -53,7 +53,8 @@ def same_run(path: Path, meta: Mapping[str, Any], config: Config, digest: str, s
     then = tables.read(Config, meta["config"])
     saved, given = tables.flat(then), tables.flat(config)
     _same(path, FIXED_BY_CHECKPOINT, saved, given)
-    before, rule = optimizer(then.optim, steps), optimizer(config.optim, steps)
+    before = optimizer(then.optim, steps // config.train.epochs * then.train.epochs)
+    rule = optimizer(config.optim, steps)
     if not set(rule.kept) <= set(before.kept):
         own = {one.name: getattr(before, one.name) for one in fields(before)}
         _same(path, [f"optim.{key}" for key, value in own.items() if _decides_slots(rule, key, value)], saved, given)

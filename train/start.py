@@ -24,7 +24,8 @@ from ..nn.arena import Layout
 from . import finetune, pulse, run
 from .build import Job, build
 from .config import Config, changed
-from .loop import Loop, evaluate
+from .evaluation import evaluate
+from .loop import Loop
 from .progress import Silent
 from .sampler import in_batches
 from .signals import Wishes

@@ -8,7 +8,7 @@ can writes what it has into a file of its own, with what it was doing as its las
     start                       step FIRST                      step LAST
     clock ... compile, warm-up  clock, recording ............   clock, gather, trace.json.gz
 
-Pieces travel compressed and in messages of at most PIECE bytes, from one rank after the other.
+Pieces travel compressed, a few bytes a span, and the spans of a rank are bounded (core/trace.py).
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ import numpy as np
 from ..checkpoint.agreement import patient
 from ..checkpoint.commit import publish
 from ..core.trace import Trace
-from ..mpi.clocks import TAG, Clock
+from ..mpi.clocks import Clock
 from ..mpi.communicator import Communicator
+from ..mpi.gather import gather
 from . import chrome, run
 from .config import Config
 from .summary import size
 
-PIECE = 4 << 20  # bytes
 NAME, OWN = "trace.json.gz", "trace-{}.json.gz"  # of all ranks, of one that ended alone
 
 
@@ -90,9 +90,11 @@ class Tracing:
             mine = self._piece()
             self.clock.measure(self.communicator, self.trace.clock)
             data = np.frombuffer(zlib.compress(json.dumps(self._shared(mine)).encode(), 1), np.uint8)
-            pieces = list(gather(self.communicator, data))
-        if self.communicator.rank == 0:
-            self._write(self.folder / NAME, [json.loads(zlib.decompress(piece.tobytes())) for piece in pieces])
+            ends = np.cumsum(self.communicator.allgather_obj(len(data), "trace"))
+            pieces = gather(self.communicator, data, "trace")
+        if pieces is not None:
+            whole = [json.loads(zlib.decompress(piece.tobytes())) for piece in np.split(pieces, ends[:-1])]
+            self._write(self.folder / NAME, whole)
 
     def _leave(self) -> None:
         """This rank alone: no clock to ask, nobody to tell."""
@@ -158,20 +160,3 @@ class Tracing:
             "clocks": {str(piece["rank"]): piece["clock"] for piece in pieces},
             "lost": [piece["lost"] for piece in pieces],
         }
-
-
-def gather(communicator: Communicator, data: np.ndarray) -> Iterator[np.ndarray]:
-    """The bytes of every rank in rank order, on rank 0; on others nothing. Collective; rank 0 holds one at a time."""
-    length = np.array([data.size])
-    if communicator.rank:
-        communicator.send(length, 0, TAG, "trace")
-        for start in range(0, data.size, PIECE):
-            communicator.send(data[start : start + PIECE], 0, TAG, "trace")
-        return
-    yield data
-    for rank in range(1, communicator.size):
-        communicator.recv(length, rank, TAG, "trace")
-        whole = np.empty(int(length[0]), np.uint8)
-        for start in range(0, whole.size, PIECE):
-            communicator.recv(whole[start : start + PIECE], rank, TAG, "trace")
-        yield whole

@@ -20,7 +20,7 @@ from ..collectives import LABELS, UNDER_WAY, USER_TAGS, Collectives, contiguous
 from ..communicator import Request
 from ..operation import Operation, traced
 from ..stall import Watch
-from .library import MPI
+from .library import MPI, begin
 
 PIECE = 1 << 30  # bytes in one MPI message at most; MPI's own limit is 2^31 - 1
 ALARM = USER_TAGS - 1  # the tag of "I have stalled", on a communicator of its own
@@ -74,6 +74,7 @@ class World(Collectives):
         outer: World | None = None,
         group: tuple = (),
     ):
+        begin()
         self.mpi = (MPI.COMM_WORLD if communicator is None else communicator).Dup()
         self.alarms: Any = outer.alarms if outer else self.mpi.Dup()
         self.reduction = reduction

@@ -297,3 +297,15 @@ def test_a_lease_from_the_future_is_refused_with_the_way_out(tmp_path):
     assert f"or when you remove {tmp_path / 'lease.json'}" in error.value.cure
     (tmp_path / "lease.json").unlink()
     Lease(tmp_path).release()
+
+
+def test_whether_it_is_free_can_be_asked_without_taking_it(tmp_path, neighbour):
+    assert lease.free(tmp_path)
+    write(tmp_path, pid=neighbour.pid, start=started(neighbour.pid))
+    assert not lease.free(tmp_path)
+    write(tmp_path, host="elsewhere", pid=1)
+    assert not lease.free(tmp_path)
+    age(tmp_path, lease.STALE + 10)
+    assert lease.free(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["lease.json"]
+    assert Lease(tmp_path).inherited

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shoal.checkpoint import slices
@@ -93,6 +93,7 @@ def part(array, spec):
     return array[tuple(slice(o, o + n) for o, n in zip(spec.origin, spec.shape, strict=True))]
 
 
+@settings(deadline=None)
 @given(saved=cuts, axis=st.integers(0, 1), wanted=cuts, other=st.integers(0, 1))
 def test_any_split_is_read_through_any_other(tmp_path_factory, saved, axis, wanted, other):
     folder, whole = tmp_path_factory.mktemp("split"), np.random.default_rng(0).standard_normal((7, 7))

@@ -129,8 +129,8 @@ def test_equal_states_make_equal_bytes_at_any_time(tmp_path, make_state):
 def test_a_person_can_read_the_file(tmp_path, make_state, saved):
     state, (path,) = make_state(7), saved(tmp_path, 7)
     with h5py.File(path / "rank-0000.h5") as file:
-        about = {"format": "shoal generation", "version": 1, "generation": "step-00000007", "rank": 0}
-        assert dict(file.attrs) == about
+        about = {"format": "shoal generation", "version": 1, "generation": "step-00000007", "step": 7, "rank": 0}
+        assert {**dict(file.attrs), **about} == dict(file.attrs) and "docs/checkpoints.md" in file.attrs["about"]
         assert sorted(file) == ["model", "none", "optimizer", "scale"]
         weight = file["model/0.weight"]
         assert weight[...].tobytes() == state.tensors["model/0.weight"][1].tobytes()

@@ -135,3 +135,16 @@ def test_events_are_one_json_object_a_line(tmp_path: Path) -> None:
     assert [json.loads(line)["event"] for line in lines] == ["step"]
     assert json.loads(lines[0])["rank"] == 3
     Events(None, 0).write("step")
+
+
+def test_a_disk_that_takes_no_more_events_is_said_once_and_ends_no_job(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "events-3.jsonl").symlink_to("/dev/full")
+    events = Events(tmp_path, 3)
+    for step in range(3):
+        events.write("step", step=step)
+    events.close()
+    assert (
+        capsys.readouterr().err == f"rank 3 writes no more events: {tmp_path}/events-3.jsonl: No space left on device\n"
+    )

@@ -72,7 +72,7 @@ def undisturbed(here: Path, ranks: int) -> dict[str, np.ndarray]:
 
 
 def weights(folder: Path) -> dict[str, np.ndarray]:
-    """Every tensor of the newest generation, the optimizer's among them."""
+    """Every tensor of the newest generation, which is that of the end, the optimizer's among them."""
     generation = newest(folder)
     assert generation is not None and generation.meta["step"] == 10
     slices = {one.name: one.global_shape for file in generation.manifest.files for one in file.slices}
@@ -84,6 +84,8 @@ def test_a_rank_that_is_killed_costs_no_bit(tmp_path: Path) -> None:
     assert done.code == 0, done.text
     words = f"with code 137 (killed by SIGKILL); restart 1 of 3 continues from {tmp_path}/run/generations/step-00000006"
     assert words in done.text and "ended with code 0 (done) after 1 restart\n" in done.text
+    end = newest(tmp_path / "run")
+    assert end is not None and end.meta["life"]["failures"] == 1  # checkpoint.auto learns of it
     whole = undisturbed(tmp_path, 2)
     assert {name: a.tobytes() for name, a in weights(tmp_path / "run").items()} == {
         name: a.tobytes() for name, a in whole.items()
@@ -109,3 +111,12 @@ def test_an_error_of_the_program_comes_back_and_is_not_started_for_ever(tmp_path
     assert done.code == 1, done.text
     assert done.text.count("ZeroDivisionError: planted") == 3
     assert "after 2 restarts: two deaths in a row without a newer checkpoint or a later step" in done.text
+
+
+def test_a_supervisor_that_is_sent_usr1_ends_saved_and_starts_nothing(tmp_path: Path) -> None:
+    parent = "int(Path(f'/proc/{os.getppid()}/stat').read_text().rpartition(')')[2].split()[1])"  # mpirun's
+    done = supervised(tmp_path, 2, f"os.kill({parent}, signal.SIGUSR1)", settings=("train.epochs=99999",))
+    assert done.code == 75, done.text
+    assert "ended with code 75 after 0 restarts, as it was asked to by SIGUSR1" in done.text
+    found = newest(tmp_path / "run")
+    assert found is not None and found.meta["step"] >= 8

@@ -52,8 +52,19 @@ def test_every_setting_of_a_job_has_its_reason_beside_it() -> None:
 def test_the_job_ends_with_the_code_of_its_ranks(desk: Desk, code: int) -> None:
     desk.program("mpirun", f"{OPENMPI} exit {code}")
     desk.program("scontrol", "")
+    desk.ended()
     assert desk.run("slurm/train.sbatch").returncode == code
     assert desk.calls("scontrol") == []
+
+
+@pytest.mark.parametrize("started", [True, False])
+def test_a_launcher_s_zero_is_not_believed_of_a_run_that_has_not_ended(desk: Desk, started: bool) -> None:
+    """Open MPI's mpirun ends with 0 where it loses a node (seen in tests/slurm)."""
+    desk.program("mpirun", OPENMPI)
+    desk.program("scontrol", "")
+    if started:
+        desk.ended(last="checkpoint")
+    assert (desk.run("slurm/train.sbatch").returncode, desk.calls("scontrol")) == (6, ["requeue 7"])
 
 
 def test_a_killed_launcher_is_a_failed_job(desk: Desk) -> None:
@@ -79,6 +90,7 @@ def test_usr1_reaches_the_ranks_and_75_queues_the_job_again_once(desk: Desk, tim
 def test_ranks_that_finish_in_spite_of_usr1_are_done(desk: Desk) -> None:
     """The signal interrupts the shell's wait, whose status is not the ranks'."""
     desk.program("mpirun", RANKS.replace("exit 75", "exit 0"))
+    desk.ended()
     desk.program("scontrol", "")
     job = desk.start("slurm/train.sbatch")
     desk.until("training")
@@ -140,6 +152,7 @@ def test_without_its_environment_the_job_says_so(desk: Desk) -> None:
 
 def test_the_scripts_may_be_in_another_folder(desk: Desk) -> None:
     desk.program("mpirun", OPENMPI)
+    desk.ended()
     (desk.folder / "slurm").rename(desk.folder / "cluster")
     assert desk.run("cluster/train.sbatch", SHOAL_SLURM="cluster").returncode == 0
 

@@ -18,10 +18,13 @@ import pytest
 from faked import Launcher, eventually, gone
 
 from shoal.checkpoint import lease
+from shoal.checkpoint.lease import Lease
+from shoal.jobs import life as signs
 from shoal.jobs import session as sessions
 from shoal.jobs import supervise as supervision
+from shoal.jobs.life import Life
 from shoal.jobs.session import Session
-from shoal.jobs.supervise import Life, await_lease
+from shoal.jobs.supervise import await_lease
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def launcher(tmp_path: Path) -> Callable[..., Launcher]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervision, "LOOK", 0.01)
+    monkeypatch.setattr(signs, "LOOK", 0.01)
     monkeypatch.setattr(sessions, "GRACE", 0.3)
 
 
@@ -42,7 +45,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def life(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """life.after(seconds, written=bytes, ranks=[...]): what is wrong with a world that shows these signs."""
     clock, shown = [0.0], SimpleNamespace(bytes=0, ranks=[1])
-    monkeypatch.setattr(supervision, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(signs, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     fake: Any = SimpleNamespace(written=lambda: shown.bytes, ranks=lambda: shown.ranks)
 
     def after(seconds: float, written: int = 0, ranks: tuple[int, ...] = (1,)) -> str:
@@ -138,7 +141,8 @@ def test_a_restart_waits_for_the_lease_of_a_rank_0_elsewhere(tmp_path: Path, mon
     await_lease(tmp_path, [signal.SIGTERM])
     assert json.loads((tmp_path / "lease.json").read_text()) == left  # told to end meanwhile
     await_lease(tmp_path, [])
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["lease.json"]  # for the heir, who learns from it of the death
+    assert Lease(tmp_path).inherited
 
 
 # ---------------------------------------------------------------------------------------------------- signals

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import launch
 import pytest
-from cluster import Cluster, installed, started
+from cluster import Cluster, Job, installed, started
 
 TINY = ["data.source=synthetic", "data.shape=8,8,1", "data.classes=4", "data.samples=50", "train.batch=8"]
 SETTINGS = [*TINY, "train.backend=reference", "train.epochs=2", "--progress", "none"]
+
+SCRIPTS = Path(__file__).parents[2] / "slurm"
+MPIRUN = "mpirun --bind-to none --mca osc ^ucx"
+FOUR = ("--nodes=4", "--ntasks-per-node=1")
 
 
 @pytest.fixture(scope="session")
@@ -31,14 +36,7 @@ def cluster(running: Cluster) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def mpich() -> str:
-    """The Python with MPICH's wheel; a named skip without one, in CI a failure."""
-    python = os.environ.get("SHOAL_MPICH_PYTHON", f"{sys.prefix}-mpich/bin/python")
-    if not Path(python).exists():
-        reason = f"MPICH: there is no {python} (make mpich makes it beside .venv, SHOAL_MPICH_PYTHON names another)"
-        if os.environ.get("CI"):
-            pytest.fail(f"{reason}, and CI must run its tests", pytrace=False)
-        pytest.skip(reason)
-    return python
+    return launch.mpich()
 
 
 @pytest.fixture
@@ -50,3 +48,56 @@ def training(tmp_path: Path) -> Callable[..., str]:
         return shlex.join(command)
 
     return words
+
+
+@pytest.fixture(scope="session")
+def whole(running: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, Path]:
+    """The tiny training on four nodes, by mpirun in a batch script, as nothing disturbed it: its job and its run folder."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    words = [sys.executable, "-m", "shoal", "train", "digits-cnn", *SETTINGS, f"run.folder={folder}"]
+    job = running.sbatch(f"{MPIRUN} {shlex.join(words)}", *FOUR)
+    if job.ended() != "COMPLETED":
+        job.fail("a training that nothing disturbs failed")
+    return job, folder
+
+
+@dataclass
+class Gated:
+    """A tiny training by slurm/train.sbatch, a rank on each node, where every rank waits before step 3 for a signal.
+
+    folder: its run folder.   launcher, python: how its ranks are started, and with which MPI.
+    """
+
+    cluster: Cluster
+    folder: Path
+    nodes: int = 4
+    launcher: str = MPIRUN
+    python: str = sys.executable
+
+    def submit(self, *options: str, settings: Sequence[str] = ()) -> Job:
+        """Submits it, and waits until all ranks are at the gate."""
+        gate = self.folder.parent / "gate"
+        gate.mkdir()
+        command = gate / "shoal"
+        command.write_text(f'#!/bin/bash\nexec {self.python} {Path(__file__).with_name("gated.py")} "$@"\n')
+        command.chmod(0o755)
+        job = self.cluster.submit(
+            SCRIPTS / "train.sbatch",
+            f"--nodes={self.nodes}",
+            "--ntasks-per-node=1",
+            *options,
+            words=["digits-cnn", *SETTINGS, *settings, f"run.folder={self.folder}"],
+            PATH=f"{gate}:{self.cluster.environment['PATH']}",
+            GATE=str(gate),
+            GATE_STEP="3",
+            SHOAL_SLURM=str(SCRIPTS),
+            SHOAL_LAUNCHER=self.launcher,
+        )
+        ranks = [gate / f"rank-{rank}" for rank in range(self.nodes)]
+        job.until(lambda: all(file.exists() for file in ranks), 60, "a rank at the gate")
+        return job
+
+
+@pytest.fixture
+def gated(cluster: Cluster, tmp_path: Path) -> Gated:
+    return Gated(cluster, tmp_path / "run")

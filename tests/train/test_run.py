@@ -22,6 +22,7 @@ from shoal.mpi.communicator import Communicator
 from shoal.train import loop, run, start
 from shoal.train.config import Config, load
 from shoal.train.data import open_dataset
+from shoal.train.ending import Interrupted
 from shoal.train.progress import Silent
 from shoal.train.summary import Summary
 
@@ -184,7 +185,7 @@ def test_another_seed_gives_other_bits(config: Any, tmp_path: Path) -> None:
 def test_an_interrupted_run_names_its_newest_checkpoint(
     config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with cut_after(7, monkeypatch), pytest.raises(loop.Interrupted) as caught:
+    with cut_after(7, monkeypatch), pytest.raises(Interrupted) as caught:
         train(config())
     newest = open_generation(tmp_path / "run").path
     assert caught.value.problem == f"interrupted after step 7 of 10; the newest checkpoint is {newest}"
@@ -192,7 +193,7 @@ def test_an_interrupted_run_names_its_newest_checkpoint(
 
 
 def test_an_interrupted_run_without_a_checkpoint_says_so(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    with cut_after(2, monkeypatch), pytest.raises(loop.Interrupted, match="there is no checkpoint yet"):
+    with cut_after(2, monkeypatch), pytest.raises(Interrupted, match="there is no checkpoint yet"):
         train(config())
 
 

@@ -20,6 +20,7 @@ from shoal.mpi.synchronous import Synchronous
 from shoal.mpi.threads import run
 from shoal.train import loop, start
 from shoal.train.config import Config, load
+from shoal.train.ending import Interrupted
 from shoal.train.progress import Silent
 from shoal.train.signals import Wishes
 from shoal.train.summary import Summary
@@ -123,7 +124,7 @@ def test_ctrl_c_saves_and_ends_with_130(
     config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
     Sender(monkeypatch, loop.Loop, "_feed", 3, "SIGINT")
-    with Wishes().heard() as wishes, pytest.raises(loop.Interrupted) as ended:
+    with Wishes().heard() as wishes, pytest.raises(Interrupted) as ended:
         train(config(), wishes=wishes)
     assert open_generation(tmp_path / "run").meta["fed"] == 3 and exit_code(ended.value) == 130
     assert "Ctrl-C again ends at once" in capfd.readouterr().err
@@ -131,7 +132,7 @@ def test_ctrl_c_saves_and_ends_with_130(
 
 def test_a_second_ctrl_c_ends_at_once(config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Sender(monkeypatch, loop.Loop, "_feed", 3, "SIGINT", times=2)
-    with Wishes().heard() as wishes, pytest.raises(loop.Interrupted, match="there is no checkpoint yet"):
+    with Wishes().heard() as wishes, pytest.raises(Interrupted, match="there is no checkpoint yet"):
         train(config(), wishes=wishes)
     assert not generations(tmp_path / "run")
 
@@ -140,7 +141,7 @@ def test_ctrl_c_before_there_is_anything_to_save_ends_at_once(config: Any, monke
     Sender(monkeypatch, loop.Loop, "warm_up", 1, "SIGINT")
     with Wishes().heard() as wishes, pytest.raises(KeyboardInterrupt) as ended:
         train(config(), wishes=wishes)
-    assert not isinstance(ended.value, loop.Interrupted)
+    assert not isinstance(ended.value, Interrupted)
 
 
 def test_the_handlers_of_whoever_called_come_back() -> None:

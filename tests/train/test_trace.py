@@ -198,10 +198,8 @@ def test_a_rank_that_ends_alone_leaves_what_it_has_and_so_do_the_others(
 ) -> None:
     feed = loop.Loop._timed
 
-    def broken(self: loop.Loop, name: str, work: Any) -> None:
-        if self.fed == 2 and self.job.comm.rank == 1:
-            raise ZeroDivisionError
-        feed(self, name, work)
+    def broken(self: loop.Loop, name: str, what: str, work: Any) -> None:
+        feed(self, name, what, (lambda: 1 / 0) if what == "step 2" and self.job.comm.rank == 1 else work)
 
     monkeypatch.setattr(loop.Loop, "_timed", broken)
     with pytest.raises(ZeroDivisionError):
@@ -249,20 +247,6 @@ def test_what_is_no_trace_is_refused(tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- the format
-
-
-def test_long_pieces_travel_in_bounded_messages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracing, "PIECE", 10)
-    lengths: list[int] = []
-
-    def program(c: Communicator) -> list[bytes]:
-        send = c.send
-        if c.rank:
-            c.send = lambda a, *rest: (lengths.append(a.nbytes), send(a, *rest))[1]  # type: ignore[method-assign]
-        return [piece.tobytes() for piece in tracing.gather(c, np.full(25 * c.rank, c.rank, np.uint8))]
-
-    assert threads.run(3, program, backend="reference") == [[b"", b"\1" * 25, b"\2" * 50], [], []]
-    assert max(lengths) == 10
 
 
 def test_the_reader_sees_every_kind_of_fault(config: Any, tmp_path: Path) -> None:

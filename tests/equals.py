@@ -36,7 +36,7 @@ from shoal.nn import (
     Sequential,
     Stash,
 )
-from shoal.nn.models import digits_cnn, lenet, mlp, resnet20
+from shoal.nn.models import build, digits_cnn, lenet, mlp, resnet20
 from shoal.optim import (
     NAG,
     QHM,
@@ -90,6 +90,13 @@ MODELS: dict[str, tuple[Callable[[], Sequential], tuple[int, ...]]] = {
     "skips": (skips, (8, 8, 1)),
     "resnet20": (resnet20, (32, 32, 3)),
 }
+TOKENS = ("gpt", "lstm-lm")
+OTHERS: dict[str, tuple[Callable[[], Sequential], tuple[int, ...]]] = {  # not in the products: ties and skips from end to end, recurrence
+    "gpt": (lambda: build("gpt", (6,), 7, width=8, depth=1, heads=2), (6,)),
+    "lstm-lm": (lambda: build("lstm-lm", (6,), 7, width=6), (6,)),
+    "unet": (lambda: build("unet", (8, 8, 1), 3, width=2, depth=1), (8, 8, 1)),
+}
+EVERY = MODELS | OTHERS
 OPTIMIZERS: dict[str, Optimizer] = {
     "sgd": SGD(0.05, weight_decay=1e-3),
     "momentum": SGD(0.02, momentum=0.9, nesterov=True, weight_decay=1e-3),
@@ -105,7 +112,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "nadam": NAdam(weight_decay=1e-3),
     "qhadam": QHAdam(nus=(0.7, 1.0), weight_decay=1e-3),
 }
-NORMALISED = ("skips", "resnet20")  # what these compute depends on what they see at once
+NORMALISED = ("skips", "resnet20", "unet")  # what these compute depends on what they see at once
 Shares = tuple[float, ...]
 Split = tuple[Shares, int, str]  # shares, micro-batches of each, whether normalisation sees those of all shares at once
 WHOLE: Split = ((1,), 1, "share")
@@ -192,8 +199,10 @@ PIPELINES: dict[int, list[Case]] = {
 def samples(model: str, dtype: str) -> tuple[np.ndarray, np.ndarray]:
     """19 samples: batches of 8, 8 and a ragged 3."""
     rng = np.random.default_rng(11)
-    x = rng.standard_normal((19, *MODELS[model][1])).astype(dtype)
-    return x, rng.integers(0, 10, 19)
+    make, shape = EVERY[model]
+    *positions, classes = make().out_shape(shape)
+    x = rng.integers(0, classes, (19, *shape)) if model in TOKENS else rng.standard_normal((19, *shape)).astype(dtype)
+    return x, rng.integers(0, classes, (19, *positions))
 
 
 def fetching(model: str, dtype: str) -> Callable[[np.ndarray], tuple[Any, Any]]:
@@ -236,36 +245,42 @@ def pieces(batch: np.ndarray, split: Split) -> list[np.ndarray]:
 def serial(
     model: str, optimizer: str, dtype: str = "float64", steps: int = STEPS, split: Split = WHOLE, clip: float = 0.0
 ) -> Trained:
-    """The definition: forward, loss, backward, update."""
-    build, shape = MODELS[model]
-    network, rule, fetch = build(), OPTIMIZERS[optimizer], fetching(model, dtype)
-    copy = Replica(network, shape, dtype).initialise(SEED, BACKEND)
+    return descent(model, optimizer, dtype, [split] * steps, clip)
+
+
+def descent(
+    model: str, optimizer: str, dtype: str, splits: list[Split], clip: float = 0.0, backend: str = BACKEND
+) -> Trained:
+    """The definition: forward, loss, backward, update.   splits: how each step's batch goes through the network."""
+    make, shape = EVERY[model]
+    network, rule, fetch = make(), OPTIMIZERS[optimizer], fetching(model, dtype)
+    copy = Replica(network, shape, dtype).initialise(SEED, backend)
     w, g = copy.weights, copy.gradients
     slots = {slot: w.like() for slot in rule.slots}
     losses, right = [], []
-    for step, batch in enumerate(batches(steps)):
-        rule.prepare(w, slots, step, BACKEND)
+    for step, (batch, split) in enumerate(zip(batches(len(splits)), splits, strict=True)):
+        rule.prepare(w, slots, step, backend)
         copy.clear()
-        loss, hits = 0.0, 0
+        loss, hits, mass = 0.0, 0, fetch(batch)[1].size
         for part in pieces(batch, split):
             x, labels = fetch(part)
-            ctx = Context(training=True, step=step, seed=SEED, samples=part.astype(np.int64), backend=BACKEND)
+            ctx = Context(training=True, step=step, seed=SEED, samples=part.astype(np.int64), backend=backend)
             z, saved = network.forward(copy.p, x, ctx)
-            one, hit, dz = CrossEntropy()(z, labels, 1 / len(batch), ctx)
+            one, hit, dz = CrossEntropy()(z, labels, 1 / mass, ctx)
             network.backward(copy.p, copy.g, saved, dz, ctx)
             loss, hits = loss + one, hits + hit
         copy.commit()
         if clip:
             g.flat[:] *= min(1.0, clip / (np.linalg.norm(g.flat) + 1e-6))
-        rule.update(w, g, slots, step, BACKEND)
-        losses.append(loss / len(batch))
+        rule.update(w, g, slots, step, backend)
+        losses.append(loss / mass)
         right.append(hits)
     return Trained(np.concatenate([w.flat, copy.buffers.flat]), g.flat, losses, right)
 
 
 def strategy(c: Communicator, case: Case, dtype: str = "float64", **settings: Any) -> Synchronous:
-    build, shape = MODELS[case.model]
-    model, rule, partition = build(), OPTIMIZERS[case.optimizer], Partition.of(case.shares, len(case.shares))
+    make, shape = EVERY[case.model]
+    model, rule, partition = make(), OPTIMIZERS[case.optimizer], Partition.of(case.shares, len(case.shares))
     known = {"shape": shape, "fetch": fetching(case.model, dtype), "seed": SEED, "dtype": dtype, "backend": BACKEND}
     known |= {"bucket_bytes": 1 << 16, "micro_batches": case.micro_batches, "norm": case.norm}
     known |= {"clip_norm": case.clip}
@@ -277,8 +292,8 @@ def strategy(c: Communicator, case: Case, dtype: str = "float64", **settings: An
 
 def whole(c: Communicator, case: Case, arenas: list[Arena], role: str) -> np.ndarray:
     """A tensor of the model after the other, from the first rank that holds it, as the serial loop lays them out."""
-    build, shape = MODELS[case.model]
-    arena = Arena(Layout(build().specs(shape), role), arenas[0].dtype)
+    make, shape = EVERY[case.model]
+    arena = Arena(Layout(make().specs(shape), role), arenas[0].dtype)
     mine = {name: one[name] for one in arenas for name in one.layout.specs}
     held = c.allgather_obj(sorted(mine), "names")
     for spec in arena.layout.owned():
