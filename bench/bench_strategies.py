@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from networks import batch_of, build, trainer
 
+from shoal.core.trace import Trace
 from shoal.mpi.alone import Alone
 from shoal.mpi.pipeline import Pipeline
 from shoal.mpi.stages import Stages
@@ -105,9 +106,11 @@ def traffic(comm, ours, batch):
 
 def bubble(comm, ours, batch):
     """Of one step of the first pipeline, as its ranks saw it; a collective call."""
-    ours.spans = []
+    comm.trace = trace = Trace(comm.rank)
+    trace.recording = True
     ours.feed(batch)
-    spans, ours.spans = ours.spans, None
+    comm.trace = None
+    spans = [one for one in trace.take() if one.kind == "action"]
     times = gathered(comm, [[span.start, span.stop] for span in spans])[: ours.pipe.size]
     pairs = [pair for rank in times for pair in rank]
     makespan = max(stop for _, stop in pairs) - min(start for start, _ in pairs)

@@ -7,6 +7,7 @@ file in `presets/`; it states only what differs from the defaults below.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -158,9 +159,24 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Run:
-    """folder: everything a run writes; "" means runs/<preset>."""
+    """folder: everything a run writes; "" means runs/<preset>.
+
+    trace: "FIRST:LAST" records where the time of steps FIRST to LAST - 1 of this start goes; "" records nothing.
+    """
 
     folder: str = ""
+    trace: str = ""
+
+    def __post_init__(self) -> None:
+        if self.trace and not (re.fullmatch(r"\d+:\d+", self.trace) and self.window[0] < self.window[1]):
+            problem = f'run.trace = "{self.trace}" is no window of steps'
+            raise UsageError(problem, "give FIRST:LAST, such as run.trace=5:25")
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """[first, last) of the steps that are traced, counted from where this start begins."""
+        first, last = self.trace.split(":")
+        return int(first), int(last)
 
 
 @dataclass(frozen=True)
