@@ -273,3 +273,12 @@ def test_a_number_of_ranks_that_fails_is_left_out_and_said(desk: Desk) -> None:
     assert done.returncode == 2
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["ranks", "2", "4"]
     assert "100%" in done.stdout.splitlines()[1]
+
+
+def test_scaling_asks_a_question_of_shoal_bench_on_2_and_4_ranks(desk: Desk) -> None:
+    desk.program("mpirun", OPENMPI)
+    done = desk.run("slurm/scaling.sbatch", "bench", "allreduce", SLURM_NTASKS="4")
+    assert (done.returncode, done.stdout) == (0, "")
+    asked = [call.split("slot:pe=1 ")[1] for call in desk.calls("mpirun") if "shoal" in call]
+    words = "shoal bench allreduce --output scaling-7/allreduce"
+    assert asked == [f"-n 2 {words}-2.json", f"-n 4 {words}-4.json"]
