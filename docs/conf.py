@@ -21,7 +21,7 @@ from shoal import __version__
 project, author, release = "shoal", "The shoal authors", __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 root_doc = "README"
-include_patterns = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "bench/README.md", "docs/**.md"]
+include_patterns = ["*.md", "bench/README.md", "examples/README.md", "docs/**.md"]
 myst_heading_anchors = 3
 smartquotes = False
 highlight_language = "none"

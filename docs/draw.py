@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from shoal.nn import Layout, Sequential, recomputed
 from shoal.nn.cost import measure
 from shoal.nn.models import build, find
 from shoal.plan import Action, Costs, Mesh, PipelineShape, Span, Timeline, cut, draw, graph, simulate, table, wire
+from shoal.train.config import load
+from shoal.train.dry_run import plan
 
 PICTURES = Path(__file__).with_name("pictures")
 BLUE, ORANGE, GREEN, PINK, GREY = "#86b6e8", "#f0b27a", "#a9cf8f", "#e8a6c0", "#e3e3e3"
@@ -70,6 +73,13 @@ def schedule(name: str, stages: int, micro_batches: int) -> str:
     wired = wire(table(name, PipelineShape(stages, micro_batches)), graph([(k, k + 1) for k in range(stages)]))
     spans = simulate(wired, Costs({"forward": [1] * stages, "backward": [2] * stages})).timeline.spans
     return draw.svg(Timeline(stages, [span for span in spans if span.stop > span.start], "forwards"))
+
+
+def dry_run() -> str:
+    """What `--dry-run --picture` draws: a real network's stages are not equal."""
+    config = load("resnet20-digits", ["parallel.mesh.pipeline=2", "train.micro_batches=8"])
+    found = plan(config, ranks=2).forecast
+    return draw.svg(replace(found.simulation.timeline, unit="operations of a sample"))
 
 
 def serial() -> str:
@@ -254,6 +264,7 @@ DRAWN: dict[str, Callable[[], str]] = {
     "naive": lambda: schedule("naive", 4, 8),
     "gpipe": lambda: schedule("gpipe", 4, 8),
     "1f1b": lambda: schedule("1f1b", 4, 8),
+    "resnet20": dry_run,
     "shares": shares,
     "normalisation": normalisation,
     "arena": arena,

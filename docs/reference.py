@@ -140,7 +140,7 @@ def configuration() -> str:
 def command_page(path: str, command: Any) -> list[str]:
     arguments = [one for one in command.params if one.param_type_name == "argument"]
     options = [one for one in command.params if one.param_type_name == "option" and one.name != "help"]
-    words = [one.metavar or one.name.upper() for one in arguments]
+    words = [one.metavar or (one.name.upper() if one.required else f"[{one.name.upper()}]") for one in arguments]
     text = inspect.cleandoc(command.help or "")
     usage = " ".join([path, *["[OPTIONS]"] * bool(options), *words])
     lines = [f"## {path}", "", "```", usage, "```", "", *(cell(line) for line in text.splitlines()), ""]

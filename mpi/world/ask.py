@@ -5,7 +5,6 @@ initialising ends the process.
 """
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,4 +51,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

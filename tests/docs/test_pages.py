@@ -19,7 +19,7 @@ from launch import ROOT_MAY, run
 
 from shoal.core import errors
 from shoal.core.errors import ShoalError
-from shoal.plan import SCHEDULES
+from shoal.plan import SCHEDULES, PipelineShape, schedule
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -207,6 +207,13 @@ def test_every_schedule_is_on_the_page_of_pipelines() -> None:
     assert [one for one in SCHEDULES if f"| `{one}`" not in text or f"pictures/{one}.svg" not in text] == []
 
 
+def test_the_table_that_is_shown_as_an_idea_is_that_of_the_schedule() -> None:
+    page = (DOCS / "ideas.md").read_text(encoding="utf-8")
+    assert [
+        row for row in schedule.text(schedule.one_f_one_b(PipelineShape(3, 4))).splitlines() if row not in page
+    ] == []
+
+
 # ---------------------------------------------------------------------------------------------------- links
 
 
@@ -217,7 +224,7 @@ def test_a_broken_link_fails_the_build(tmp_path: Path) -> None:
         pytest.fail(reason, pytrace=False) if os.environ.get("CI") else pytest.skip(reason)
     files = {
         "README.md": "# a\n\n[1](docs/none.md) [2](docs/index.md#none) [3](#none) [4](none.py) [5](docs/index.md#b) [6](#a)\n",
-        "docs/index.md": "# b\n\n## c\n\n[1](../README.md) [2](start.md)\n",
+        "docs/index.md": "# b\n\n## c\n\n[1](start.md)\n",
         "docs/start.md": "# d\n",
         "docs/lost.md": "# e\n",
     }

@@ -67,6 +67,16 @@ def test_a_launcher_s_zero_is_not_believed_of_a_run_that_has_not_ended(desk: Des
     assert (desk.run("slurm/train.sbatch").returncode, desk.calls("scontrol")) == (6, ["requeue 7"])
 
 
+@pytest.mark.parametrize("code", [0, 75])
+def test_a_job_that_slurm_has_ended_is_not_queued_again(desk: Desk, code: int) -> None:
+    """scancel's signal may end mpirun before it reaches the shell. With mpirun's 0 the job came back and completed."""
+    desk.program("mpirun", f"{OPENMPI} exit {code}")
+    desk.program("scontrol", "")
+    desk.program("squeue", "echo COMPLETING")
+    assert desk.run("slurm/train.sbatch").returncode == (code or 6)
+    assert desk.calls("scontrol") == []
+
+
 def test_a_killed_launcher_is_a_failed_job(desk: Desk) -> None:
     desk.program("mpirun", f"{OPENMPI} kill -KILL $$")
     desk.program("scontrol", "")

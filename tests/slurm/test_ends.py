@@ -76,7 +76,7 @@ def test_scancel_under_srun_saves_and_ends(gated, mpich) -> None:
     job = gated.submit(settings=["checkpoint.every_epochs=0"])
     job.cancel()
     assert job.ended() == "CANCELLED"
-    job.until(gated.cluster.idle, 60, "the end of all ranks")
+    job.until(job.gone, 60, "the end of all ranks")
     assert "ended by SIGTERM to 2 of 2 ranks" in job.said
     assert newest(gated.folder) > 3
     assert job.facts()["Restarts"] == "0"
@@ -88,7 +88,7 @@ def test_scancel_under_mpirun_leaves_the_newest_periodic_generation(gated) -> No
     job = gated.submit(settings=["checkpoint.every_steps=1"])
     job.cancel()
     assert job.ended() == "CANCELLED"
-    job.until(gated.cluster.idle, 60, "the end of all ranks")
+    job.until(job.gone, 60, "the end of all ranks")
     assert newest(gated.folder) >= 3
     assert start.train(load(str(gated.folder / "config.toml")), Alone(), Silent(), resume=True).steps == 10
 

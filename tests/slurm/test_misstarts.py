@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -44,10 +45,11 @@ def test_srun_without_any_mpi_is_told_what_to_install(cluster: Cluster, training
     assert 'cure:  pip install "shoal[mpich]" and start with srun --mpi=pmi2' in done.text
 
 
-MPIRUN_TWO = pytest.param(f"{MPIRUN} -n 2", 2, marks=pytest.mark.long)
+ALONE = pytest.param("", 1, marks=pytest.mark.long, id="no launcher")
+TWO = pytest.param(f"{MPIRUN} -n 2", 2, marks=pytest.mark.long, id="two of three")
 
 
-@pytest.mark.parametrize("start, ranks", [("", 1), (f"{MPIRUN} -n 1", 1), MPIRUN_TWO], ids=["", "one", "two"])
+@pytest.mark.parametrize("start, ranks", [ALONE, pytest.param(f"{MPIRUN} -n 1", 1, id="one of three"), TWO])
 def test_tasks_that_nobody_uses_are_said(
     cluster: Cluster, training: Callable[..., str], start: str, ranks: int
 ) -> None:
@@ -87,3 +89,18 @@ def test_too_few_cpus_for_the_threads_name_the_flag(
     assert "parallel.threads = 2, but of what Slurm gave this job a rank has 1 CPU" in done.text
     assert "--cpus-per-task=2" in done.text
     assert not (tmp_path / "run").exists()
+
+
+def test_the_doctor_says_it_once_under_srun(cluster: Cluster) -> None:
+    """Of the processes that srun started and that do not find each other, the first speaks."""
+    launcher()
+    done = cluster.command("srun", "--ntasks=2", sys.executable, "-m", "shoal", "doctor")
+    assert done.code == 3, done.text
+    assert done.text.count("bad  MPI: srun started 2 ranks") == 1
+    assert "cure: start with mpirun instead of srun" in done.text
+
+
+def test_the_doctor_holds_the_allocation_against_the_start(cluster: Cluster, mpich: str) -> None:
+    done = cluster.command("srun", "--mpi=pmi2", "--ntasks=2", mpich, "-m", "shoal", "doctor")
+    assert re.search(r"ok   MPI: MPICH Version: \S+, mpi4py \S+, 2 ranks", done.text), done.text
+    assert re.search(r"ok   Slurm: job \d+, 2 tasks of 1 CPUs on 1 nodes; 2 ranks here", done.text)

@@ -30,18 +30,6 @@ def test_every_question_is_answered_in_a_line(shoal: Shoal, tmp_path: Path) -> N
     assert f"run folder: {tmp_path}, " in done.stdout and list(tmp_path.iterdir()) == []  # it leaves no trace
 
 
-def test_a_cache_that_cannot_be_written_is_bad_and_has_a_cure(
-    shoal: Shoal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("SHOAL_CACHE_DIR", str(tmp_path / "file"))
-    done = shoal("doctor")
-    assert done.returncode == 3
-    bad = [line for line in done.stdout.splitlines() if line.startswith("bad ")]
-    assert len(bad) == 1 and bad[0].startswith("bad  kernel cache:")
-    assert "     cure: set SHOAL_CACHE_DIR to a folder you may write" in done.stdout.splitlines()
-
-
 def test_a_check_that_breaks_is_a_bad_check(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(case: object) -> list[Check]:
         raise OSError("no such library")
@@ -76,6 +64,7 @@ def test_a_rank_that_differs_has_a_line_of_its_own() -> None:
 if os.environ['OMPI_COMM_WORLD_RANK'] == '1': os.environ['SHOAL_CACHE_DIR'] = '/dev/null'
 {COMMAND}"""
     done = mpirun(2, program, "doctor")
+    assert "     cure: set SHOAL_CACHE_DIR to a folder you may write" in done.out[0]
     lines = [line for line in done.out[0] if "kernel cache" in line]
     assert len(lines) == 2
     assert lines[0].startswith("ok   kernel cache: rank 0: ") and lines[1].startswith("bad  kernel cache: rank 1: ")
@@ -130,3 +119,15 @@ def test_a_rank_bound_to_one_core_is_told_the_flag() -> None:
     assert done.code == 3
     assert f"bad  cores: bound to 1 core of the {cores} that are there for 1 rank" in done.text
     assert f"cure: mpirun --map-by slot:pe={cores}, or mpirun --bind-to none" in done.text
+
+
+def test_more_ranks_than_cores_are_told_how_many_there_may_be() -> None:
+    """Two ranks where there is one core, which training would start with one thread each, in turns."""
+    program = (
+        "import os, sys; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    ranks = [launcher(), *OPTIONS, "-n", "2", sys.executable, "-c", COMMAND, "doctor"]
+    done = run([sys.executable, "-c", program, *ranks], 60, ROOT_MAY)
+    assert done.code == 3
+    assert "bad  threads: 2 ranks with 2 threads on 1 core: each waits for the others" in done.text
+    assert "cure: at most 1 rank here: mpirun --map-by ppr:1:node, without --oversubscribe" in done.text

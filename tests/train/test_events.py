@@ -62,7 +62,9 @@ def faults(line: dict[str, Any], page: dict[str, Table]) -> list[str]:
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for file in sorted(folder.glob("events-*.jsonl")) for line in file.read_text().splitlines()]
+    return [
+        json.loads(line) for file in sorted(folder.glob("events-*.jsonl")) for line in file.read_text().splitlines()
+    ]
 
 
 @pytest.fixture

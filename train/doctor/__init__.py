@@ -62,14 +62,11 @@ def _case(comm: Communicator, folder: Path, refused: PlatformError | None) -> Ca
     by = starter(os.environ) or ""
     given = cores.mask(orphan.launcher(by)) if by else affinity()
     mine = [socket.gethostname(), sorted(affinity()), sorted(given | affinity())]
-    ranks = [
-        Rank(host, frozenset(own), frozenset(all_)) for host, own, all_ in comm.allgather_obj(mine, "doctor ranks")
-    ]
-    threads = agreement.threads(comm)
-    asked = mpi.facts(comm)
-    return Case(
-        comm, folder, "SLURM_STEP_NUM_TASKS" if slurm.by_srun(os.environ) else by, refused, ranks, threads, asked
-    )
+    everyone = comm.allgather_obj(mine, "doctor ranks")
+    ranks = [Rank(host, frozenset(own), frozenset(launchers)) for host, own, launchers in everyone]
+    threads, asked = agreement.threads(comm), mpi.facts(comm)
+    launcher = "SLURM_STEP_NUM_TASKS" if slurm.by_srun(os.environ) else by
+    return Case(comm, folder, launcher, refused, ranks, threads, asked)
 
 
 def _guarded(question: Question, case: Case) -> list[Check]:

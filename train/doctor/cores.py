@@ -38,7 +38,7 @@ def cores(case: Case) -> list[Check]:
     limit = f"CPU quota {quota():g}" if quota() < float("inf") else "no CPU quota"
     found = f"{len(me.cores)} of {os.cpu_count()} usable, {limit}"
     share = max(1, there // len(case.here()))
-    if len(me.cores) < min(share, len(me.given)):
+    if len(me.cores) < min(share, len(me.given)) and not case.refused:  # else nobody knows how many share the machine
         idle = f"{_cores(len(me.cores))} of the {there} that are there for {_ranks(len(case.here()))}"
         return [Check("cores", f"bound to {idle}, {limit}", _flag(BIND, case, cores=share))]
     return [Check("cores", found)]

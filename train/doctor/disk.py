@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from ...checkpoint import private
 from ...checkpoint.agreement import on_rank_0
@@ -73,10 +73,10 @@ def _tried(path: Path) -> dict[str, Any]:
             file.flush()
             os.fsync(file.fileno())
             seconds.append(time.perf_counter() - began)
-        return {"mount": mount, "kind": kind, "fsync": sorted(seconds)[1], "locks": _locks(file.file)}
+        return {"mount": mount, "kind": kind, "fsync": sorted(seconds)[1], "locks": _locks(file.fileno())}
 
 
-def _locks(file: BinaryIO) -> bool:
+def _locks(file: int) -> bool:
     """Both kinds, as HDF5 wants them."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

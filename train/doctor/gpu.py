@@ -45,7 +45,7 @@ def aware(case: Case) -> list[Check]:
     """Whether MPI takes memory of a GPU."""
     if not names(SYSTEM):
         return [Check("GPU-aware MPI", "no GPU")]
-    if not find_spec("cupy") or not case.mpi:
+    if not find_spec("cupy") or "version" not in case.mpi:
         return [Check("GPU-aware MPI", "not asked: that needs CuPy and mpi4py")]
     child = [sys.executable, "-P", probe.__file__]
     done = subprocess.run(child, capture_output=True, text=True, timeout=60, check=False, env=unlaunched())
