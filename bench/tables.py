@@ -8,67 +8,87 @@ import re
 import sys
 from pathlib import Path
 
+from kinds import HOW
+
+from shoal.jobs.measured import Result, table
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench" / "results"
+QUESTIONS = sorted(file.stem.removeprefix("bench_") for file in (ROOT / "bench").glob("bench_*.py"))
 
 
-def fractions():
-    """One row a case, one column a result file."""
-    files = {name: json.loads((RESULTS / f"{name}.json").read_text()) for name in ("float32-1", "float32-2", "float64-1")}
-    heads = [f"{f['setting']['dtype']}, {f['setting']['threads']} thread(s)" for f in files.values()]
-    lines = [f"| | {' | '.join(heads)} |", "|---|" + "---|" * len(files)]
-    limits = " | ".join(f"{f['setting']['limit_gflops']:.0f} GFLOP/s" for f in files.values())
-    lines.append(f"| multiply-add limit | {limits} |")
-    for name in next(iter(files.values()))["results"]:
-        cells = (f["results"][name] for f in files.values())
-        row = " | ".join(f"{c['gflops']:.0f}, **{c['fraction']:.0%}** ({c['lowest']:.0%}-{c['highest']:.0%})" for c in cells)
-        lines.append(f"| {name} | {row} |")
-    return "\n".join(lines)
+def result(question):
+    """None where it was not measured yet."""
+    file = RESULTS / f"{question}.json"
+    return Result.load(file) if file.exists() else None
+
+
+def markdown(heads, rows):
+    return "\n".join("| " + " | ".join(row) + " |" for row in [heads, ["---"] * len(heads), *rows])
+
+
+def answer(question):
+    """The whole result: where it was measured, and a row for each case."""
+    found = result(question)
+    if not found:
+        return f"Not measured yet: `shoal bench {question} --output bench/results/{question}.json`"
+    setting = ", ".join(f"{name} {value}" for name, value in found.setting.items())
+    where = f"`{found.command}`, {found.machine['cores']} cores of {found.machine['cpu']}, {setting}."
+    return f"{where}\n\n{markdown(*(pivot(found) if question in ('gemm', 'conv2d') else table(found)))}"
+
+
+def pivot(found):
+    """A column for each kind of numbers and threads."""
+    names = dict.fromkeys(name.rpartition("-")[0] for name in found.cases)
+    return ["", *HOW], [[name, *(cell(found.cases.get(f"{name}-{how}")) for how in HOW)] for name in names]
+
+
+def cell(case):
+    if not case:
+        return ""
+    of = case.ratios["of the limit"]
+    fraction = f"**{of.median:.0%}** ({of.lowest:.0%}-{of.highest:.0%})"
+    peers = [f"{ratio.median:.2f} of {name}" for name, ratio in case.ratios.items() if name != "of the limit"]
+    return ", ".join([f"{case.rates['GFLOP/s']:.0f}", fraction, *peers])
 
 
 def accuracy():
     record = json.loads((RESULTS / "accuracy.json").read_text())
-    lines = ["| command | test accuracy | steps |", "|---|---|---|"]
-    lines += [f"| `{r['command']}` | {r['accuracy']:.2%} | {r['steps']:,} |" for r in record.values()]
-    return "\n".join(lines)
-
-
-def pipelines():
-    """One row a model."""
-    record = json.loads((RESULTS / "pipelines.json").read_text())
-    setting = record["setting"]
-    lines = [
-        f"| {setting['ranks']} stages, {setting['micro_batches']} micro-batches of {setting['batch']} | heaviest/mean | "
-        "ideal | a rank's speed, of one alone | of the ideal | against serial | a pipeline of one costs |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for name, r in record["results"].items():
-        spread = f"{r['lowest']:.0%}-{r['highest']:.0%}"
-        lines.append(
-            f"| {name} | {r['balance']:.2f} | {r['ideal']:.0%} | {r['efficiency']:.0%} | **{r['of_ideal']:.0%}** ({spread}) | "
-            f"{r['over_serial']:.2f} x | {r['cost_of_one']:+.1%} |"
-        )
-    return "\n".join(lines)
+    rows = [[f"`{r['command']}`", f"{r['accuracy']:.2%}", f"{r['steps']:,}"] for r in record.values()]
+    return markdown(["command", "test accuracy", "steps"], rows)
 
 
 def targets():
-    """The two cases the README quotes, from the same file as the large table."""
-    results = json.loads((RESULTS / "float32-1.json").read_text())["results"]
-    cases = [name for name in results if name.startswith(("gemm 512x512x512", "lenet-2"))]
-    lines = ["| float32, one core | of the core's multiply-add limit |", "|---|---|"]
-    return "\n".join(lines + [f"| {name} | {results[name]['fraction']:.0%} |" for name in cases])
+    """The cases that the README quotes, from the same files as the large tables."""
+    wanted = ("512x512x512", "lenet 2")
+    cases = [(question, *one) for question in ("gemm", "conv2d") for one in result(question).cases.items()]
+    rows = [
+        [f"{question} {name.rpartition('-')[0].replace('-', ' ')}", f"{case.ratios['of the limit'].median:.0%}"]
+        for question, name, case in cases
+        if name.startswith(wanted) and name.endswith(HOW[0])
+    ]
+    return markdown(["float32, one core", "of the core's multiply-add limit"], rows)
+
+
+def pipelines():
+    return markdown(*table(result("pipeline")))
+
+
+def plots():
+    """Those that were drawn."""
+    return "\n\n".join(f"![{file.stem}](results/{file.name})" for file in sorted(RESULTS.glob("*.svg")))
 
 
 TABLES = {
-    "bench/README.md": {"fractions": fractions, "pipelines": pipelines, "accuracy": accuracy},
+    "bench/README.md": {q: lambda q=q: answer(q) for q in QUESTIONS} | {"plots": plots, "accuracy": accuracy},
     "README.md": {"targets": targets, "pipelines": pipelines, "accuracy": accuracy},
 }
 
 
 def filled(text, tables):
-    for name, table in tables.items():
+    for name, made in tables.items():
         pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-        text, found = re.subn(pattern, lambda m, t=table: f"{m[1]}{t()}\n{m[2]}", text, flags=re.S)
+        text, found = re.subn(pattern, lambda m, made=made: f"{m[1]}{made()}\n{m[2]}", text, flags=re.S)
         assert found == 1, f"{found} places for the table {name}"
     return text
 

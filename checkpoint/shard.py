@@ -29,6 +29,11 @@ OVERHEAD = 64 << 10  # bytes of HDF5 structure and manifest, generously
 ABOUT = "one rank's part of a checkpoint; manifest.json beside it vouches for every byte; docs/checkpoints.md of shoal says how to read it"
 
 
+def hdf5() -> str:
+    """Name and version of the library, and of its package."""
+    return f"HDF5 {h5py.version.hdf5_version} (h5py {h5py.__version__})"
+
+
 def name(rank: int, edition: int) -> str:
     """Of a rank's file.   edition: 1, or more where the step was saved before."""
     return f"rank-{rank:04d}.h5" if edition == 1 else f"rank-{rank:04d}-{edition}.h5"

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..core.spec import State
+from ..core.trace import span
 from ..mpi.communicator import Communicator
 from . import private, shard
 from .agreement import together
@@ -54,9 +55,12 @@ class Writer:
         if hold:
             together(self.communicator, "checkpoint copy", lambda: self._hold(part, arrays))
             arrays = self._held
-        self._work = self._thread.submit(
-            lambda: [*([write(rank, part, shard.numbers(part, arrays))] if part else []), *received]
-        )
+
+        def work() -> list[File]:
+            with span(self.communicator.trace, "write", "write", stream="writer", tensors=len(part)):
+                return [*([write(rank, part, shard.numbers(part, arrays))] if part else []), *received]
+
+        self._work = self._thread.submit(work)
 
     def _hold(self, part: Sequence[Slice], arrays: Arrays) -> None:
         self._held = {one.name: self._room(one) for one in part}

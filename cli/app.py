@@ -71,12 +71,17 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def first() -> bool:
+    """Whether a launcher calls this process rank 0, or there is none; known before MPI is."""
+    return all(os.environ.get(name, "0") == "0" for name in RANKS)
+
+
 def tell(error: BaseException) -> None:
     """Says an error of a process that is not connected to others, or that all ranks end with.
 
     All ranks may have found it, so rank 0 goes first; where they agreed, it alone speaks.
     """
-    if any(os.environ.get(name, "0") != "0" for name in RANKS):
+    if not first():
         if getattr(error, "agreed", False):
             return
         time.sleep(1)

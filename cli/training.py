@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,8 @@ from ..train.progress import screen
 from ..train.signals import Wishes
 from ..train.tables import write
 from .app import PRESET, Best, Json, Overrides, Progress, Traceback, app, ranks, reported
+
+WINDOW = "5:25"  # the first steps after the warm-up still fill caches
 
 
 @app.command()
@@ -25,12 +28,15 @@ def train(
     picture: Annotated[
         Path | None, typer.Option("--picture", metavar="FILE", help="With --dry-run: the schedule, .svg or .png.")
     ] = None,
+    trace: Annotated[bool, typer.Option("--trace", help=f"Record where the time goes: run.trace={WINDOW}.")] = False,
     progress: Progress = None,
     as_json: Json = False,
     traceback: Traceback = False,
 ) -> None:
     """Train a network: shoal train digits-cnn optim.lr=0.02 train.epochs=5"""
     config = load(preset, overrides or [])
+    if trace and not config.run.trace:
+        config = replace(config, run=replace(config.run, trace=WINDOW))
     if print_config:
         print(write(config), end="")
         return

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..core.errors import PlatformError
-from .app import Json, Traceback, app, ranks, reported
+from .app import Json, Traceback, app, first, ranks, reported
 
 
 @app.command()
 @reported
-def doctor(as_json: Json = False) -> None:
-    """Look whether this machine is ready; alone or under mpirun."""
+def doctor(
+    folder: Annotated[Path, typer.Argument(help="Where runs will be kept.")] = Path("runs"),
+    as_json: Json = False,
+    traceback: Traceback = False,
+) -> None:
+    """Look whether this machine is ready; alone, or under mpirun or srun as training will be.
+
+    One line a question: ok, bad with its cure, or note, which is only worth knowing. Exit code 3 if one is bad.
+    """
+    from ..mpi.alone import Alone
     from ..train import doctor as practice
 
-    with ranks("doctor") as comm:
-        checks = practice.examine(comm)
+    with ExitStack() as stack:
+        refused = None
+        try:
+            comm = stack.enter_context(ranks("doctor"))
+        except (
+            PlatformError
+        ) as error:  # of a launcher whose ranks do not find each other: each is alone, and one speaks
+            if not first():
+                return
+            comm, refused = Alone(), error
+        checks = practice.examine(comm, folder, refused)
         if comm.rank == 0:
             practice.show_json(checks) if as_json else practice.show(checks)
     if not all(check.ok for check in checks):

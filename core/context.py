@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .trace import Trace
+
 
 def alone(a: Any) -> Any:
     """The sum over one replica: the array itself."""
@@ -26,7 +28,7 @@ class Context:
     input_gradient: False lets the first block skip the gradient nobody reads.
     total: the sum of a small array over the replicas that share this batch.
     stash: what long skips put by, by name: activations until they are popped, then gradients until they are taken; one
-    dict for each micro-batch.
+    dict for each micro-batch.   trace: where the time of each block is recorded, if anywhere.
     """
 
     training: bool = False
@@ -39,6 +41,7 @@ class Context:
     input_gradient: bool = True
     total: Callable[[Any], Any] = alone
     stash: dict[str, Any] = field(default_factory=dict)
+    trace: Trace | None = None
 
     def at(self, name: str, input_gradient: bool = True) -> Context:
         """The context of the child called `name`."""

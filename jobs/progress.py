@@ -6,8 +6,10 @@ Both are high-water marks. A restart from an older checkpoint repeats steps, and
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ..checkpoint import history
 
@@ -33,12 +35,23 @@ class Progress:
         return self.idle
 
 
+def finished(folder: Path) -> bool:
+    """Whether the last start came to its own end; True where rank 0's events cannot be seen from here."""
+    file = folder / "events-0.jsonl"
+    return not file.exists() or next((event["event"] == "end" for event in _events(file)), False)
+
+
 def _last_step(file: Path) -> int:
+    return next((int(event["step"]) for event in _events(file) if event["event"] == "step"), -1)
+
+
+def _events(file: Path) -> Iterator[dict[str, Any]]:
+    """The last events of a file, the last one first."""
     with file.open("rb") as opened:
         opened.seek(max(0, file.stat().st_size - TAIL))
-        for line in reversed(opened.read().splitlines()):
-            with suppress(ValueError, KeyError, TypeError):  # a line that a killed rank did not end
-                event = json.loads(line)
-                if event["event"] == "step":
-                    return int(event["step"])
-    return -1
+        lines = opened.read().splitlines()
+    for line in reversed(lines):
+        with suppress(ValueError, TypeError):  # a line that a killed rank did not end
+            event = json.loads(line)
+            if isinstance(event, dict) and "event" in event:
+                yield event

@@ -29,7 +29,7 @@ from ..mpi import stall
 from ..train.config import Config
 from . import life
 from .command import Command
-from .progress import Progress
+from .progress import Progress, finished
 from .session import TICK, Session
 
 INTERRUPTED = errors.exit_code(KeyboardInterrupt())
@@ -145,7 +145,10 @@ def fewer(command: Command, config: Config) -> tuple[str, Command]:
 
 
 def world(command: Command, folder: Path, silence: float, asked: Asked) -> int:
-    """One start of the command; its exit code, Stalled's where it had to be ended."""
+    """One start of the command; its exit code, Stalled's where it had to be ended.
+
+    Open MPI's mpirun (5.0) ends with 0 where it loses a node: what counts is the run's own last word.
+    """
     session, heard = Session(command.words), 0
     signs = life.Life(session, folder, silence)
     try:
@@ -160,7 +163,7 @@ def world(command: Command, folder: Path, silence: float, asked: Asked) -> int:
             time.sleep(TICK)
     finally:
         code = session.close()
-    return code
+    return code if code or finished(folder) else errors.RankDied.code
 
 
 def await_lease(folder: Path, asked: Asked) -> None:

@@ -32,7 +32,7 @@ def fixed_order(owner: Any, a: np.ndarray, name: str) -> Operation:
     start, stop = bounds[owner.rank]
     parts = owner.pool.empty((owner.size, stop - start), a.dtype)
     stages = _stages(owner, a.reshape(-1), parts, bounds, name)
-    return Staged(owner, "allreduce", name, stages, scratch=parts)
+    return Staged(owner, "allreduce", name, stages, scratch=parts, size=a.nbytes)
 
 
 def _stages(

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ..core.errors import UsageError
+from ..core.trace import Trace
 from ..kernels.pool import Pool
 from .communicator import Counters
 from .operation import Done
@@ -21,12 +22,13 @@ class Alone:
     rank, size = 0, 1
     node_rank, node_size = 0, 1
 
-    def __init__(self) -> None:
+    def __init__(self, trace: Trace | None = None) -> None:
         self.deadline = float("inf")
         self.patience = 0.0
         self.step = 0
         self.counters = Counters()
         self.pool = Pool()
+        self.trace = trace
 
     def isend(self, a: np.ndarray, to: int, tag: int, name: str) -> NoReturn:
         raise UsageError(f"send '{name}': rank 0 of 1 has no peer {to}")
@@ -55,7 +57,7 @@ class Alone:
         return [value]
 
     def split(self, color: int, key: int) -> Alone:
-        return Alone()
+        return Alone(self.trace)
 
     def abort(self, code: int) -> NoReturn:
         raise SystemExit(code)

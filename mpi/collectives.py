@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 from zlib import crc32
@@ -18,10 +19,11 @@ from zlib import crc32
 import numpy as np
 
 from ..core.errors import UsageError
+from ..core.trace import NOTHING, Span, Trace, span
 from ..kernels.pool import Pool
 from .allreduce import fixed_order
 from .communicator import Request
-from .operation import Done, Operation, Staged
+from .operation import Done, Operation, Staged, traced
 from .stall import Watch, rest
 
 USER_TAGS = 1 << 14  # [0, 2^14) are the caller's; negative tags are the collectives' own
@@ -35,16 +37,18 @@ class Collectives:
     """Base of the communicators with more than one rank; they supply _isend, _irecv, alarm, alarmed, split and abort.
 
     ranks: the outermost rank of every rank, for reports.   backend: where the allreduce adds.   labels: of tags.
+    group: names this communicator among those split from one another, alike on all its ranks.
     """
 
-    def __init__(self, rank: int, ranks: list[int], node: tuple[int, int], watch: Watch, backend: str):
+    def __init__(self, rank: int, ranks: list[int], node: tuple[int, int], watch: Watch, backend: str, group: tuple):
         self.rank, self.size, self.ranks = rank, len(ranks), ranks
         self.node_rank, self.node_size = node
-        self.watch, self.backend = watch, backend
+        self.watch, self.backend, self.group = watch, backend, group
         self.counters = watch.counters
         self.pool = Pool()  # the allreduce's scratch
         self.sequence = 0
         self.labels = LABELS
+        self.routes: Counter[tuple[int, int, int]] = Counter()  # messages so far, while there is a trace
 
     @property
     def deadline(self) -> float:
@@ -70,6 +74,14 @@ class Collectives:
     def step(self, step: int) -> None:
         self.watch.step = step
 
+    @property
+    def trace(self) -> Trace | None:
+        return self.watch.trace
+
+    @trace.setter
+    def trace(self, trace: Trace | None) -> None:
+        self.watch.trace = trace
+
     # ------------------------------------------------------------------------------------------------ what is supplied
 
     def _isend(self, a: np.ndarray, to: int, tag: int, name: str) -> Operation:
@@ -92,17 +104,31 @@ class Collectives:
         self._check(a, to, tag, f"send '{name}'")
         self.counters.messages += 1
         self.counters.bytes += a.nbytes
-        return self._isend(a, to, tag, name)
+        under_way = self._span("send", self.rank, to, tag, name, a.nbytes)
+        return traced(self._isend(a, to, tag, name), under_way)
 
     def irecv(self, a: np.ndarray, source: int, tag: int, name: str) -> Operation:
         self._check(a, source, tag, f"recv '{name}'")
-        return self._irecv(a, source, tag, name)
+        under_way = self._span("recv", source, self.rank, tag, name, a.nbytes)
+        return traced(self._irecv(a, source, tag, name), under_way)
 
     def send(self, a: np.ndarray, to: int, tag: int, name: str) -> None:
         self.isend(a, to, tag, name).wait()
 
     def recv(self, a: np.ndarray, source: int, tag: int, name: str) -> None:
         self.irecv(a, source, tag, name).wait()
+
+    def _span(self, kind: str, source: int, target: int, tag: int, name: str, size: int) -> Span:
+        """Of a message in the trace. Those of one tag do not overtake, so both its ends count it alike: that is `flow`."""
+        if self.trace is None:
+            return NOTHING
+        route = source, target, tag
+        self.routes[route] += 1
+        if not self.trace.recording:
+            return NOTHING
+        flow = " ".join(map(str, (*self.group, *route, self.routes[route])))
+        facts = {"peer": self.ranks[target if kind == "send" else source], "bytes": size, "flow": flow}
+        return span(self.trace, "communication", kind, name, stream="communication", **facts).start()
 
     def _check(self, a: np.ndarray, peer: int, tag: int, what: str) -> None:
         if not 0 <= peer < self.size or peer == self.rank:
@@ -121,6 +147,7 @@ class Collectives:
         """Polls until complete; Stalled after the deadline and the patience, or when another rank stalled."""
         began, reported = time.monotonic(), False
         self.watch.enter(operation)
+        waiting = span(self.trace, "wait", operation.kind, operation.name).start()
         try:
             while not operation.advance():
                 self.progress()
@@ -134,6 +161,7 @@ class Collectives:
                     self.watch.overdue(waited, self._missing(operation))
                 rest(waited)
         finally:
+            waiting.stop()
             self.watch.leave()
             self.counters.seconds += time.monotonic() - began
 
@@ -163,7 +191,7 @@ class Collectives:
 
     def broadcast(self, a: np.ndarray, root: int, name: str) -> np.ndarray:
         tag, _ = self.collective_tag("broadcast", name)
-        self.wait(Staged(self, "broadcast", name, self._broadcast(a, root, tag, name)))
+        self.wait(Staged(self, "broadcast", name, self._broadcast(a, root, tag, name), size=a.nbytes))
         return a
 
     def _broadcast(self, a: np.ndarray, root: int, tag: int, name: str) -> Iterator[list[Operation]]:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..core.trace import Trace
 from ..kernels.pool import Pool
 
 
@@ -53,6 +54,7 @@ class Communicator(Protocol):
     step: int
     counters: Counters
     pool: Pool  # scratch of the sums
+    trace: Trace | None  # where its time goes, and that of who works with it
 
     def isend(self, a: np.ndarray, to: int, tag: int, name: str) -> Request: ...
 

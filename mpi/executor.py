@@ -7,15 +7,14 @@ mailbox by its Message. Sends are not waited for: their buffers are held until t
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from ..core.trace import span
 from ..plan.program import Compute, Message, Post, Program, Receive, Send
 from ..plan.schedule import KINDS
-from ..plan.timeline import Span
 from .communicator import Communicator, Request
 
 Tensors = dict[str, Any]  # by the name of the edge
@@ -25,8 +24,7 @@ class Executor:
     """Runs programs of a rank of `communicator`.
 
     compute: (what to compute, what it takes) -> what it gives.   room: an array to receive a message into.
-    live, most_live: micro-batches whose activations this rank keeps, now and at most.   spans: what was computed when, by
-    this machine's clock, where somebody listens.
+    live, most_live: micro-batches whose activations this rank keeps, now and at most.
     """
 
     def __init__(
@@ -34,9 +32,8 @@ class Executor:
         communicator: Communicator,
         compute: Callable[[Compute, Tensors], Tensors],
         room: Callable[[Message], np.ndarray],
-        spans: list[Span] | None = None,
     ):
-        self.communicator, self.compute, self.room, self.spans = communicator, compute, room, spans
+        self.communicator, self.compute, self.room = communicator, compute, room
         self.live = self.most_live = 0
         self.posted: dict[Message, tuple[Request, np.ndarray]] = {}
         self.mail: dict[Message, Any] = {}
@@ -64,10 +61,9 @@ class Executor:
 
     def _compute(self, what: Compute) -> None:
         taken = {message.edge.name: self.mail.pop(message) for message in what.takes}
-        began = time.monotonic()
-        given = self.compute(what, taken)
-        if self.spans is not None:
-            self.spans.append(Span(self.communicator.rank, what.action, began, time.monotonic()))
+        action = what.action
+        with span(self.communicator.trace, "action", str(action), action=action.kind, micro_batch=action.micro_batch):
+            given = self.compute(what, taken)
         self.mail |= {message: given[message.edge.name] for message in what.gives}
         self.live += KINDS[what.action.kind].live
         self.most_live = max(self.most_live, self.live)

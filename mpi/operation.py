@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..core.trace import NOTHING, Span, span
+
 
 class Operation:
     """kind: "allreduce", "recv", ...   name: the caller's word for it.   owner: the communicator it belongs to."""
@@ -38,10 +40,14 @@ class Staged(Operation):
 
     Every wait and test of the rank moves it on, as MPI promises of its own collectives: a rank that waits for one thing
     may be what another rank waits for.   scratch: what the stages work on, kept as long as the operation is held.
+    size: bytes of the array, for a trace.
     """
 
-    def __init__(self, owner: Any, kind: str, name: str, stages: Iterator[list[Operation]], scratch: Any = None):
+    def __init__(
+        self, owner: Any, kind: str, name: str, stages: Iterator[list[Operation]], scratch: Any = None, size: int = 0
+    ):
         super().__init__(owner, kind, name)
+        self.span = span(owner.trace, "communication", kind, name, stream="communication", bytes=size).start()
         self.scratch = scratch
         self.stages = stages
         self.pending = next(stages, [])
@@ -57,11 +63,33 @@ class Staged(Operation):
                 self.pending = next(self.stages)
             except StopIteration:
                 self.complete = True
+                self.span.stop()
                 self.owner.watch.under_way.remove(self)
         return True
 
     def peers(self) -> set[int]:
         return set().union(*(operation.peers() for operation in self.pending))
+
+
+class Traced(Operation):
+    """An operation in a trace: from its start until its rank has seen that it is complete."""
+
+    def __init__(self, inner: Operation, span: Span):
+        super().__init__(inner.owner, inner.kind, inner.name)
+        self.inner, self.span = inner, span
+
+    def advance(self) -> bool:
+        complete = self.inner.advance()
+        if complete:
+            self.span.stop()
+        return complete
+
+    def peers(self) -> set[int]:
+        return self.inner.peers()
+
+
+def traced(operation: Operation, span: Span) -> Operation:
+    return operation if span is NOTHING else Traced(operation, span)
 
 
 class Done:

@@ -28,15 +28,15 @@ def end_with_launcher(variable: str) -> None:
     """
     if sys.platform != "linux":
         return
-    if (launcher := _launcher(variable)) == os.getppid():
+    if (found := launcher(variable)) == os.getppid():
         ctypes.CDLL(None, use_errno=True).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     else:
-        _watch(launcher)
-    if _launcher(variable) != launcher:  # it ended in between, and an heir has this process now
+        _watch(found)
+    if launcher(variable) != found:  # it ended in between, and an heir has this process now
         _end()
 
 
-def _launcher(variable: str) -> int:
+def launcher(variable: str) -> int:
     """The nearest ancestor without `variable`; 1 where an heir of a launcher that is gone is the nearest."""
     pid = os.getppid()
     while pid > 1 and _has(pid, variable):

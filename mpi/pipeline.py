@@ -29,7 +29,6 @@ from ..optim.optimizer import Optimizer
 from ..plan.graph import CHAIN
 from ..plan.mesh import Mesh
 from ..plan.program import Compute, Message
-from ..plan.timeline import Span
 from .buckets import Flight
 from .communicator import Communicator
 from .executor import Executor, Tensors
@@ -69,7 +68,6 @@ class Pipeline(Synchronous):
         replicas = communicator.split(*mesh.split(communicator.rank, "data"))
         self.stage = self.pipe.rank
         start, stop = bounds[self.stage]
-        self.spans: list[Span] | None = None
         self.most_live = 0
         super().__init__(
             model[start:stop],
@@ -165,7 +163,7 @@ class Pipeline(Synchronous):
             shape = (part.stop - part.start, *self.stages.shape(message.edge))
             return self.pool.empty(shape, self.replica.weights.dtype)
 
-        executor = Executor(self.pipe, compute, room, self.spans)
+        executor = Executor(self.pipe, compute, room)
         wired = self.stages.inference if "inference" in work else self.stages.training
         executor.run(wired.programs[self.stage])
         self.most_live = max(self.most_live, executor.most_live)

@@ -7,7 +7,9 @@ So everything that is said here ends in a flag: of srun, or of the job.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
 
 from ..core.errors import UsageError
 
@@ -26,6 +28,18 @@ def by_srun(environment: Mapping[str, str]) -> bool:
     step = f"{environment.get('SLURM_JOB_ID')}.{environment.get('SLURM_STEP_ID')}"
     named = environment.get("PMI_JOBID", step)  # srun --mpi=pmi2 calls the world by job and step
     return "SLURM_STEP_NUM_TASKS" in environment and "OMPI_COMM_WORLD_SIZE" not in environment and named == step
+
+
+def prepare(environment: MutableMapping[str, str]) -> None:
+    """Lets MPICH's wheel under srun --mpi=pmi2 talk over OFI; called before MPI is loaded.
+
+    It would take UCX, whose addresses fill nine messages of Slurm's pmi2, and Slurm 22.05 then loses its place between
+    them ("value not properly terminated in client request"): some or all starts failed or hung. Another MPICH is left as its site
+    has built it.
+    """
+    wheel = Path(sys.prefix) / "lib" / "libmpi.so.12"
+    if by_srun(environment) and "PMI_FD" in environment and wheel.exists():
+        environment.setdefault("MPIR_CVAR_CH4_NETMOD", "ofi")
 
 
 def cure(vendor: str) -> str:
@@ -47,9 +61,13 @@ def too_few_cpus(setting: str, threads: int, cpus: int) -> UsageError:
     """The error of a rank that is told to use more threads than it has CPUs of those granted to the job."""
     return UsageError(
         f"{setting} = {threads}, but of what Slurm gave this job a rank has {cpus} CPU{'s' * (cpus > 1)}",
-        f"ask for --cpus-per-task={threads}, of srun too (it does not take it from sbatch; mpirun: --map-by slot:pe={threads}), "
-        f"or give {setting}={cpus}",
+        f"{more_cpus(threads)}, or give {setting}={cpus}",
     )
+
+
+def more_cpus(n: int) -> str:
+    """How each rank of a job gets n CPUs."""
+    return f"ask for --cpus-per-task={n}, of srun too (it does not take it from sbatch; mpirun: --map-by slot:pe={n})"
 
 
 def _tasks(environment: Mapping[str, str]) -> int:

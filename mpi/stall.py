@@ -18,6 +18,7 @@ import time
 import traceback
 
 from ..core.errors import Stalled
+from ..core.trace import Trace
 from .communicator import Counters
 from .operation import Operation
 
@@ -47,12 +48,13 @@ class Watch:
 
     rank: in the outermost communicator.   step: the strategy's.   deadline: seconds until something is reported.
     patience: seconds that a wait goes on at least, though it is reported after the deadline.
-    under_way: collectives that are started and not complete.   counters: of all it has sent.
+    under_way: collectives that are started and not complete.   counters: of all it has sent.   trace: of what it does.
     """
 
     def __init__(self, rank: int):
         self.rank, self.step = rank, 0
         self.counters = Counters()
+        self.trace: Trace | None = None
         self.last = "none yet"
         self.under_way: list[Operation] = []
         self.inside = False

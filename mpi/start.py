@@ -4,7 +4,7 @@ A launcher leaves its world size in the environment, and the one that started th
 mpirun in a Slurm job there are also the variables of the srun that started its daemons. Where none says more than one
 rank, the process is Alone and mpi4py is not even imported. Where one does, MPI must agree: a launcher and an MPI library
 of different makes do not find each other, and then every process believes that it is rank 0 of 1 and trains the whole
-job by itself, without a word. Here that is an error.
+job by itself, without a word; or, as MPICH under Open MPI's mpirun, dies while MPI is initialised. Here both are an error.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def connect(
     """
     if reduction not in ("fixed", "mpi"):
         raise UsageError(f'reduction "{reduction}" is not known', 'use "fixed" or "mpi"')
-    if starter := next((variable for variable in LAUNCHERS if variable in os.environ), None):
-        orphan.end_with_launcher(starter)
+    if by := starter(os.environ):
+        orphan.end_with_launcher(by)
     launcher = launched(os.environ)
     if launcher is None and communicator is None:
         return Alone()
@@ -53,6 +53,11 @@ def connect(
     if world.size > 1:
         fatal.install(world)
     return world
+
+
+def starter(environment: Mapping[str, str]) -> str | None:
+    """The variable of the launcher that started this process, of one rank or of more."""
+    return next((variable for variable in LAUNCHERS if variable in environment), None)
 
 
 def launched(environment: Mapping[str, str]) -> str | None:
@@ -66,12 +71,15 @@ def launched(environment: Mapping[str, str]) -> str | None:
 def _world(launcher: str | None, communicator: Any, reduction: str, backend: str) -> Any:
     try:
         from .world.communicator import World
-        from .world.library import MPI, vendor
+        from .world.library import MPI, begin, vendor
     except (ImportError, RuntimeError) as error:
         who, cure = _who(launcher or "OMPI_COMM_WORLD_SIZE")
         raise PlatformError(f"started by {who}, but MPI cannot be loaded: {error}", cure) from error
+    if launcher == "OMPI_COMM_WORLD_SIZE" and vendor().startswith("MPICH"):  # it would abort in MPI_Init
+        raise _strangers(launcher, vendor(), "")
+    begin()
     if launcher and MPI.COMM_WORLD.size == 1:
-        raise _singletons(launcher, os.environ[launcher], vendor())
+        raise _strangers(launcher, vendor(), "each sees itself as rank 0 of 1: ")
     return World(communicator, reduction=reduction, backend=backend)
 
 
@@ -80,14 +88,15 @@ def _who(launcher: str) -> tuple[str, str]:
     return LAUNCHERS["SLURM_STEP_NUM_TASKS" if slurm.by_srun(os.environ) else launcher]
 
 
-def _singletons(launcher: str, ranks: str, vendor: str) -> PlatformError:
+def _strangers(launcher: str, vendor: str, seen: str) -> PlatformError:
+    """The error of a launcher and an MPI library that do not understand each other."""
     who, cure = _who(launcher)
     if who == "srun":
         cure = slurm.cure(vendor)
     else:
         cure = f"install the MPI that belongs to the launcher, {cure}; or start with the mpirun of that library"
     return PlatformError(
-        f"{who} started {ranks} ranks ({launcher}={ranks}), but each sees itself as rank 0 of 1: mpi4py has loaded "
+        f"{who} started {os.environ[launcher]} ranks ({launcher}={os.environ[launcher]}), but {seen}mpi4py has loaded "
         f"{vendor}, which does not understand this launcher",
         f"{cure}; never two MPIs in one environment",
     )

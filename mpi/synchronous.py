@@ -26,6 +26,7 @@ from ..core.partition import Partition
 from ..core.shape import Shape
 from ..core.spec import Role as SpecRole
 from ..core.spec import Spec, State
+from ..core.trace import span
 from ..kernels.op import Like
 from ..kernels.pool import Pool
 from ..nn.arena import Arena, Layout
@@ -138,7 +139,8 @@ class Synchronous:
         x, target = self.fetch(self.needs(batch))
         self._prepare()
         mass = self._gradients(x, target, self.share(batch), len(batch))
-        self._update(self.step)
+        with span(self.communicator.trace, "update", "update"):
+            self._update(self.step)
         self.step += 1
         return [self._report(self.step - 1, len(batch), mass)]
 
@@ -255,6 +257,7 @@ class Synchronous:
 
     def _context(self, samples: np.ndarray, training: bool, input_gradient: bool = False) -> Context:
         place: dict[str, Any] = {"backend": self.backend, "pool": self.pool, "input_gradient": input_gradient}
+        place["trace"] = self.communicator.trace
         return Context(training, self.step, self.seed, samples, total=self._total if self.joint else alone, **place)
 
     def _total(self, a: np.ndarray) -> np.ndarray:

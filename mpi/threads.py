@@ -71,11 +71,11 @@ class Receive(Operation):
 
 
 class Threads(Collectives):
-    """One rank of a run. group: names this communicator among those split from one another."""
+    """One rank of a run."""
 
     def __init__(self, hub: Hub, group: tuple, rank: int, ranks: list[int], watch: Watch, backend: str):
-        super().__init__(rank, ranks, (rank, len(ranks)), watch, backend)
-        self.hub, self.group = hub, group
+        super().__init__(rank, ranks, (rank, len(ranks)), watch, backend, group)
+        self.hub = hub
         self.sent: Counter[tuple[int, int]] = Counter()
         self.received: Counter[tuple[int, int]] = Counter()
 

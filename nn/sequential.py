@@ -14,6 +14,7 @@ from ..core.context import Context
 from ..core.errors import UsageError
 from ..core.shape import Shape
 from ..core.spec import Spec
+from ..core.trace import span
 from .module import Module
 from .stash import live
 
@@ -63,7 +64,9 @@ class Sequential(Module):
     def forward(self, p: Any, x: Any, ctx: Context) -> tuple[Any, Any]:
         saved = []
         for name, block in self.children():
-            x, kept = block.forward(p.get(name, {}), x, ctx.at(name))
+            inner = ctx.at(name)
+            with span(ctx.trace, "forward", "forward", inner.path, block.kind):
+                x, kept = block.forward(p.get(name, {}), x, inner)
             saved.append(kept)
         return x, saved
 
@@ -74,7 +77,8 @@ class Sequential(Module):
         for i in reversed(range(len(self.blocks))):
             name = str(self.first + i)
             inner = ctx.at(name, input_gradient=ctx.input_gradient or i > 0)
-            dy = self.blocks[i].backward(p.get(name, {}), g.get(name, {}), saved.pop(), dy, inner)
+            with span(ctx.trace, "backward", "backward", inner.path, self.blocks[i].kind):
+                dy = self.blocks[i].backward(p.get(name, {}), g.get(name, {}), saved.pop(), dy, inner)
             if after:
                 after(self.first + i)
         return dy if ctx.input_gradient else None

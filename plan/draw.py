@@ -67,7 +67,8 @@ def svg(timeline: Timeline, width: int = 960) -> str:
     boxes = [_box(span, timeline, scale) for span in timeline.spans]
     names = [f'<text x="4" y="{ROW * rank + 16}">rank {rank}</text>' for rank in range(timeline.ranks)]
     last = f'<text x="{LABEL}" y="{ROW * timeline.ranks + 16}">{escape(facts(timeline))}</text>'
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="11">'
+    look = 'font-family="sans-serif" font-size="11" style="background:#fff"'  # black on white on a dark page too
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" {look}>'
     return "\n".join([head, *names, *boxes, last, "</svg>\n"])
 
 

@@ -124,7 +124,7 @@ class Cluster:
 
     def node_dies(self, name: str) -> None:
         """All that runs on it ends at once, as when power fails; the controller does not know yet."""
-        for pid in self._processes(f"SLURMD_NODENAME={name}"):
+        for pid in self.processes(f"SLURMD_NODENAME={name}"):
             _kill(pid)
         self.daemons.pop(name).wait(10)
 
@@ -144,11 +144,11 @@ class Cluster:
         for daemon in reversed(self.daemons.values()):
             daemon.terminate()
         end = time.monotonic() + 10
-        while self._processes() and time.monotonic() < end:
+        while self.processes() and time.monotonic() < end:
             for daemon in self.daemons.values():
                 daemon.poll()  # a child that nobody waits for stays in /proc
             time.sleep(0.05)
-        for pid in self._processes():
+        for pid in self.processes():
             _kill(pid)
         for daemon in self.daemons.values():
             daemon.wait(10)
@@ -219,7 +219,7 @@ class Cluster:
                 pytest.fail(f"{problem} after {seconds} s; ended: {dead}\n{self.log()}", pytrace=False)
             time.sleep(0.05)
 
-    def _processes(self, mark: str = "") -> list[int]:
+    def processes(self, mark: str = "") -> list[int]:
         """The processes of the cluster, those of one mark in their environment if given (Linux)."""
         marks = {f"SLURM_CONF={self.folder}/slurm.conf", mark} - {""}
         return [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and marks <= _environment(int(p.name))]
@@ -265,6 +265,10 @@ class Job:
         """The exit code of its script; 128 + the signal that ended it."""
         code, ended_by = self.facts()["ExitCode"].split(":")
         return int(code) or (128 + int(ended_by) if int(ended_by) else 0)
+
+    def gone(self) -> bool:
+        """Whether none of its processes is left, on any node; Slurm calls a node idle before that."""
+        return self.cluster.idle() and not self.cluster.processes(f"SLURM_JOB_ID={self.id}")
 
     def signal(self, name: str) -> None:
         """Sends a signal to the batch script alone, as --signal=B: does before the time limit."""

@@ -15,19 +15,24 @@ from shoal.jobs.command import Command
 from shoal.jobs.supervise import Limits, supervise
 from shoal.train.config import Config, load
 
-# A launcher that starts nothing: at its n-th start it does the n-th act, and it writes down how it was called.
+# A launcher that starts nothing: at its n-th start it does the n-th act, and it writes down how it was called. One that
+# ends with 0 has trained to the end; os._exit(0) has not.
 FAKE = """#!{python} -S
 import json, os, pathlib, signal, subprocess, sys, time
 here, run = pathlib.Path({here!r}), pathlib.Path({run!r})
 run.mkdir(exist_ok=True)
 with (here / "starts").open("a") as file: file.write(json.dumps(sys.argv[1:]) + "\\n")
 n = len((here / "starts").read_text().splitlines()) - 1
-def step(number):
-    with (run / "events-0.jsonl").open("a") as file: file.write(json.dumps({{"event": "step", "step": number}}) + "\\n")
+def event(**fields):
+    with (run / "events-0.jsonl").open("a") as file: file.write("\\n" + json.dumps(fields) + "\\n")
+def step(number): event(event="step", step=number)
 def child(text, **more):
     return subprocess.Popen([sys.executable, "-S", "-c", "import os, signal, time\\n" + text], env={{**os.environ, **more}})
 def up(*pids): (here / "up.tmp").write_text(" ".join(map(str, [os.getpid(), *pids]))); (here / "up.tmp").rename(here / "up")
-exec({acts!r}[n])
+try: exec({acts!r}[n])
+except SystemExit as end:
+    if end.code: raise
+event(event="end")
 """
 
 

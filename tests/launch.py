@@ -22,6 +22,7 @@ ROOT_MAY = {
     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
     "PRTE_ALLOW_RUN_AS_ROOT": "1",
 }
+OPTIONS = ("--oversubscribe", "--bind-to", "none", "--mca", "osc", "^ucx")
 TAG = re.compile(r"^\[[^\]]*,(\d+)\]<(stdout|stderr)>: ?(.*)$")
 
 
@@ -50,16 +51,30 @@ def launcher() -> str:
     pytest.skip(reason)
 
 
+def mpich() -> str:
+    """The Python of the environment with MPICH's wheel; a named skip without one, in CI a failure."""
+    python = os.environ.get("SHOAL_MPICH_PYTHON", f"{sys.prefix}-mpich/bin/python")
+    if Path(python).exists():
+        return python
+    reason = f"MPICH: there is no {python} (make mpich makes it beside .venv, SHOAL_MPICH_PYTHON names another)"
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason}, and CI must run its tests", pytrace=False)
+    pytest.skip(reason)
+
+
 def mpirun(
     ranks: int, program: str | Path, *args: str, timeout: float = 90, environment: dict[str, str] | None = None
 ) -> Finished:
     """Runs a Python program (a file, or its text) on so many ranks."""
     source = [str(program)] if isinstance(program, Path) else ["-c", program]
-    options = ["--oversubscribe", "--bind-to", "none", "--mca", "osc", "^ucx", "--output", "tag", "-n", str(ranks)]
-    return run([launcher(), *options, sys.executable, *source, *args], timeout, {**ROOT_MAY, **(environment or {})})
+    return run(
+        [launcher(), *OPTIONS, "--output", "tag", "-n", str(ranks), sys.executable, *source, *args],
+        timeout,
+        {**ROOT_MAY, **(environment or {})},
+    )
 
 
-def run(command: list[str], timeout: float, environment: dict[str, str]) -> Finished:
+def run(command: list[str], timeout: float, environment: dict[str, str], cwd: Path | None = None) -> Finished:
     """Runs a command in a session of its own; the test fails, with all that was said, if it takes too long."""
     child = subprocess.Popen(
         command,
@@ -69,6 +84,7 @@ def run(command: list[str], timeout: float, environment: dict[str, str]) -> Fini
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        cwd=cwd,
     )
     try:
         text, _ = child.communicate(timeout=timeout)

@@ -81,10 +81,3 @@ def test_all_examples_are_listed_and_tested() -> None:
 def test_the_readme_shows_the_serial_example() -> None:
     code = (EXAMPLES / "01_serial.py").read_text().split('"""', 2)[2].strip()
     assert f"```python\n{code}\n```" in (ROOT / "README.md").read_text()
-
-
-def test_the_tables_in_the_docs_are_what_the_results_say() -> None:
-    done = subprocess.run(
-        [sys.executable, ROOT / "bench" / "tables.py", "--check"], capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0, done.stderr

@@ -63,7 +63,7 @@ def build(config: Config, comm: Communicator) -> Job:
     sampler = Sampler(len(dataset.train), config.train.batch, config.train.seed, config.train.backend)
     model = network(config, dataset)
     agreement.agree(comm, facts(config, dataset))
-    prefetch = Prefetch(dataset.train.read)
+    prefetch = Prefetch(dataset.train.read, trace=comm.trace)
     rule = optimizer(config.optim, config.train.epochs * len(sampler))
     shape, (_, target) = model.out_shape(dataset.shape), dataset.test.read(NONE)
     goal = loss(config.loss, dataset)

@@ -26,9 +26,11 @@ class Optim:
 
     A setting left out becomes the default of the rule or schedule that takes it, where one does (optim.OPTIMIZERS, with sgd's
     own here: lr 0.1, momentum 0.9; optim.SCHEDULES); UsageError for one that neither takes.
-    weight_decay applies to weights, not to biases.   clip_norm: the gradient of the whole model is scaled down to this norm
-    where it is longer, 0 = never.   warmup_steps: updates with a rate that rises to lr before the schedule begins.
-    All steps are updates; cosine, polynomial and one-cycle end with the last update of the last epoch.
+
+    name: the rule.   weight_decay: for weights, not for biases.
+    schedule: of the learning rate, over updates; cosine, polynomial and one-cycle end with the last update of the last epoch.
+    warmup_steps: updates with a rate that rises to lr before the schedule begins.
+    clip_norm: the gradient of the whole model is scaled down to this norm where it is longer, 0 = never.
     """
 
     name: Literal[
@@ -71,9 +73,9 @@ class Optim:
 @dataclass(frozen=True)
 class Loss:
     """What training makes small; nn.losses.LOSSES has the formulas.
-
-    "auto" is cross-entropy where targets are classes and mse where they are values.
     A setting left out becomes the default of the loss that takes it; UsageError for one that it does not take.
+
+    name: "auto" is cross-entropy where targets are classes and mse where they are values.
     smoothing: the share of a label that is spread over all classes.   weights: one per class.   ignore: a label that does
     not count.   pos_weight: one per output.   delta: where Huber turns from a square to a line.   gamma, alpha: of focal.
     smooth: what Dice adds to both sides of its ratio.

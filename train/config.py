@@ -7,6 +7,7 @@ file in `presets/`; it states only what differs from the defaults below.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -46,17 +47,17 @@ class Model:
 @dataclass(frozen=True)
 class Data:
     """Where samples come from and what is made of them. Not every source takes every key; train/data says which.
+    What is left open from shape to vocabulary is found in the training part and recorded in the run's configuration.
 
     source: one of train.data.SOURCES.   path: a file or folder.   target: "label", or "input" for autoencoders.
     test_fraction: of a source without a test part of its own.
     size: (H, W) that pictures are resized to.   shape: of one sample.
     white, mean, deviation: x = (value / white - mean) / deviation, the last two for each channel.
     classes, labels, vocabulary: their number, their names, the characters of a text.
-    What is left open from shape to vocabulary is found in the training part and recorded in the run's configuration.
     names: arrays of an NPZ or HDF5 file.   length, stride: of the windows of a text or a series, 0 = the source's own.
     columns, predict, label, delimiter: inputs of a series, what is foretold, the column of classes, what separates.
     kind, samples: of synthetic data.
-    augment: changes to training samples, with their numbers: pixels of padding, side of the hole, deviation of the noise.
+    augment: changes to training samples.   pad, cutout, noise: their numbers: pixels of padding, side of the hole, deviation.
     """
 
     source: Source = "digits"
@@ -91,6 +92,7 @@ class Train:
     """epochs: passes over the training samples.   batch: samples of a step, over all ranks.   seed: of all chance.
 
     micro_batches: parts each rank works through its share in, one after the other: less memory, the same gradient.
+    dtype: of weights and activations.   backend: "reference" computes by the definitions, slowly.
     metrics: what evaluation says beside the loss; none means accuracy, where targets are classes.
     patience: epochs without a better checkpoint.best (or test loss) after which to stop, 0 = never.
     minutes: time from the start of the command after which to stop, leave some for the last save; 0 = none.
@@ -157,9 +159,24 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Run:
-    """folder: everything a run writes; "" means runs/<preset>."""
+    """folder: everything a run writes; "" means runs/<preset>.
+
+    trace: "FIRST:LAST" records where the time of steps FIRST to LAST - 1 of this start goes; "" records nothing.
+    """
 
     folder: str = ""
+    trace: str = ""
+
+    def __post_init__(self) -> None:
+        if self.trace and not (re.fullmatch(r"\d+:\d+", self.trace) and self.window[0] < self.window[1]):
+            problem = f'run.trace = "{self.trace}" is no window of steps'
+            raise UsageError(problem, "give FIRST:LAST, such as run.trace=5:25")
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """[first, last) of the steps that are traced, counted from where this start begins."""
+        first, last = self.trace.split(":")
+        return int(first), int(last)
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ evaluation, to all ranks alike: Asked then ends whichever loop it came in, and t
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from math import isfinite
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from ..checkpoint.store import Store
 from ..core.errors import Diverged, Preempted
 from ..core.events import Events
 from ..core.spec import State
+from ..core.trace import span
 from ..mpi.strategy import Report
 from .augment import augmented
 from .build import Job, outputs
@@ -31,22 +32,33 @@ from .mean import Mean
 from .metrics import Figures, words
 from .pace import Pace
 from .progress import Silent
-from .pulse import Pulse, Word
+from .pulse import Pulse, Word, now
 from .resume import compare
 from .sampler import in_batches
 from .saver import Saver
 from .signals import Wishes
+from .tracing import Tracing
 from .watch import Watch
 
 
 class Loop:
     """One run of a job. fed: global batches fed since the very beginning, over all starts.
 
-    wishes: signals of this rank.   machines: of all ranks.   began: when the command did, by pulse.now().
+    wishes: signals of this rank.   machines: of all ranks.   began: when the command did, by pulse.now().   tracing: if asked for.
     judged: epochs that were evaluated.   stopped: why it ended before the last epoch; "" where it did not.
     """
 
-    def __init__(self, job: Job, store: Store, screen: Silent, wishes: Wishes, machines: int, began: float):
+    def __init__(
+        self,
+        job: Job,
+        store: Store,
+        screen: Silent,
+        wishes: Wishes,
+        machines: int,
+        began: float,
+        tracing: Tracing | None = None,
+    ):
+        self.tracing, self.trace = tracing, job.comm.trace
         self.job, self.store, self.screen, self.wishes = job, store, screen, wishes
         self.strategy, self.sampler = job.strategy, job.sampler
         self.fed = self.judged = 0
@@ -89,7 +101,10 @@ class Loop:
         """Makes every kernel ready."""
         self.sampler.order(0)
         sizes = {len(batch) for batch in self._test_batches()}.union(self.sampler.sizes)
+        began = now()
         self.strategy.warm_up(sorted(sizes, reverse=True))
+        if self.trace:
+            self.trace.past("warm-up", "warm-up", now() - began)
 
     def run(self) -> None:
         """Trains to the end of the last epoch, or until there is a reason to stop.
@@ -194,17 +209,20 @@ class Loop:
         return 0 < 60 * self.job.config.train.minutes <= word.seconds
 
     def _feed(self, name: str, batch: np.ndarray) -> None:
-        self._timed(name, lambda: self.strategy.feed(batch))
+        if self.tracing:
+            self.tracing.at(self.fed)
+        self._timed(name, f"step {self.fed}", lambda: self.strategy.feed(batch))
         self.fed += 1
 
     def _drain(self, name: str) -> None:
-        self._timed(name, self.strategy.drain)
+        self._timed(name, "drain", self.strategy.drain)
 
-    def _timed(self, name: str, work: Any) -> None:
+    def _timed(self, name: str, what: str, work: Callable[[], list[Report]]) -> None:
         """Runs feed or drain, and keeps the accounts of where the time went."""
         counters, prefetch = self.job.comm.counters, self.job.prefetch
         began, blocked, idle = time.perf_counter(), counters.seconds, prefetch.waited
-        reports: list[Report] = work()
+        with span(self.trace, "step", what):
+            reports = work()
         spent = (time.perf_counter() - began, counters.seconds - blocked, prefetch.waited - idle)
         self.pace.spend(*spent)
         self.mean.add(reports)
@@ -227,9 +245,10 @@ class Loop:
 
     def _evaluate(self) -> Figures:
         test, metrics = self.job.dataset.test, self.job.metrics
-        self.figures = evaluate(
-            self.strategy, self._test_batches(), test.read, metrics, lambda: self._look(self.pulse.beat())
-        )
+        with span(self.trace, "evaluate", "evaluate"):
+            self.figures = evaluate(
+                self.strategy, self._test_batches(), test.read, metrics, lambda: self._look(self.pulse.beat())
+            )
         self.evaluated = self.fed
         return self.figures
 

@@ -18,6 +18,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..core.trace import Trace, span
+
 Read: TypeAlias = Callable[[np.ndarray], tuple[Any, Any]]
 
 
@@ -29,8 +31,8 @@ class Prefetch:
             strategy.feed(batch)              which calls prefetch(strategy.needs(batch))
     """
 
-    def __init__(self, read: Read, depth: int = 4):
-        self.read, self.depth = read, depth
+    def __init__(self, read: Read, depth: int = 4, trace: Trace | None = None):
+        self.read, self.depth, self.trace = read, depth, trace
         self.waited = 0.0  # seconds the trainer has waited for data
         self.ready: queue.Queue[tuple[np.ndarray, Any, BaseException | None]] | None = None
 
@@ -39,7 +41,8 @@ class Prefetch:
         if self.ready is None:
             return self.read(indices)
         began = time.perf_counter()
-        announced, samples, error = self.ready.get()
+        with span(self.trace, "data", "wait for data"):
+            announced, samples, error = self.ready.get()
         self.waited += time.perf_counter() - began
         if error is not None:
             raise error
@@ -75,7 +78,9 @@ class Prefetch:
             for indices in shares:
                 if left.is_set():
                     return
-                ready.put((indices, read(indices), None))
+                with span(self.trace, "read", "read", stream="prefetch", samples=len(indices)):
+                    samples = read(indices)
+                ready.put((indices, samples, None))
             raise RuntimeError(f"more than the {len(shares)} shares that were announced were asked for")
         except BaseException as error:
             ready.put((indices, None, error))

@@ -21,7 +21,8 @@ from .build import Job, optimizer
 from .config import FIXED_BY_CHECKPOINT, Config
 from .parallel import mesh
 
-BESIDE = ("run.folder", "model.weights", "model.fresh")  # where a run lies and how it once started
+# where a run lies, who watches it, how it once started
+BESIDE = ("run.folder", "run.trace", "model.weights", "model.fresh")
 
 
 def compare(generation: SharedGeneration, job: Job) -> list[str]:

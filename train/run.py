@@ -4,6 +4,7 @@
     environment.jsonl     versions, command line, and which rank sat where (host; node and job of Slurm) with how many threads;
                           one line a start
     events-RANK.jsonl     what happened, by core.events
+    trace.json.gz         where the time of some steps went, on all ranks, by train.tracing; only with run.trace
     generations/ ...      checkpoints, by checkpoint.store
 
 A folder that holds a checkpoint belongs to that run: it is continued with resume, or left alone. Nothing is written

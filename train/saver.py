@@ -14,6 +14,7 @@ from ..checkpoint.manifest import Merit
 from ..checkpoint.store import Store
 from ..core.events import Events
 from ..core.spec import State
+from ..core.trace import span
 from .config import Checkpoint
 from .pulse import Word
 from .rhythm import Rhythm
@@ -47,7 +48,8 @@ class Saver:
         if self.step == fed and not merit:
             return
         self.finish()
-        self.store.begin(state(), merit) if self.settings.background else self.store.save(state(), merit)
+        with span(self.store.communicator.trace, "checkpoint", "save"):
+            self.store.begin(state(), merit) if self.settings.background else self.store.save(state(), merit)
         self.step = fed
         self.rhythm.saved()
         if not self.settings.background:
@@ -58,7 +60,8 @@ class Saver:
         """Commits what is under way, and waits for it if need be."""
         if self.under_way:
             self.under_way = False
-            self.store.finish()
+            with span(self.store.communicator.trace, "checkpoint", "commit"):
+                self.store.finish()
             self._committed()
 
     def _committed(self) -> None:

@@ -8,8 +8,8 @@ counts from the first step, because until then one rank compiles for all.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from .progress import Silent
 from .sampler import in_batches
 from .signals import Wishes
 from .summary import Scored, Summary, summarise
+from .tracing import Tracing
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ def train(
     """
     began = pulse.now()
     folder = run.prepare(config, resume, comm)
-    with run.swept(folder), compiling(config, screen):
+    tracing = Tracing(config, comm, screen.say) if config.run.trace else None
+    with run.swept(folder), compiling(config, screen, *([tracing.compiled] if tracing else [])):
         job = build(config, comm)
         hosts = comm.allgather_obj(run.place(job.threads), "host map")
         machines = len({host["host"] for host in hosts})
@@ -66,7 +68,7 @@ def train(
             for line in [headline, *_cut(job), *remarks]:
                 screen.say(line)
         store = Store(folder, comm, keep=config.checkpoint.keep, reject=lambda path, problem: screen.say(problem))
-        loop = Loop(job, store, screen, wishes or Wishes(), machines, began)
+        loop = Loop(job, store, screen, wishes or Wishes(), machines, began, tracing)
         with store:
             if store.remark:
                 screen.say(store.remark)
@@ -77,11 +79,12 @@ def train(
                 screen.say(f"nothing to resume in {folder}: starting at step 0")
             events = loop.events = run.record(folder, job.config, hosts, comm.rank)
             events.write("start", ranks=comm.size, threads=job.threads, resume=resume)
-            loop.warm_up()
-            events.write("ready", seconds=pulse.now() - began, step=loop.fed)
-            screen.ready()
-            comm.deadline = config.parallel.deadline
-            loop.run()
+            with tracing or nullcontext():
+                loop.warm_up()
+                events.write("ready", seconds=pulse.now() - began, step=loop.fed)
+                screen.ready()
+                comm.deadline = config.parallel.deadline
+                loop.run()
     best = loop.watch.best if config.checkpoint.best else None
     memory = job.strategy.memory(), job.forecast.ranks[comm.rank].memory
     events.write("memory", measured=memory[0], planned=memory[1])
@@ -123,17 +126,19 @@ def open_checkpoint(
 
 
 @contextmanager
-def compiling(config: Config, screen: Silent) -> Iterator[None]:
-    """Lets the screen hear of kernels that are compiled, and closes it at the end."""
+def compiling(config: Config, screen: Silent, *others: Callable[[str, float | None, bool], None]) -> Iterator[None]:
+    """Lets the screen and others hear of kernels that are compiled, and closes it at the end."""
     listeners: list = []
     if config.train.backend == "cpu":
         from ..kernels.cpu.compile import listeners
-    listeners.append(screen.made)
+    mine = [screen.made, *others]
+    listeners.extend(mine)
     screen.prepare()
     try:
         yield
     finally:
-        listeners.remove(screen.made)
+        for listener in mine:
+            listeners.remove(listener)
         screen.close()
 
 

@@ -145,7 +145,8 @@ def plain(text: str) -> Any:
         return text
 
 
-def _wanted(hint: Any) -> str:
+def wanted(hint: Any) -> str:
+    """The values that a type takes, in words."""
     if get_origin(hint) is Literal:
         return f"one of {_choices(hint)}"
     if get_origin(hint) is tuple:
@@ -159,7 +160,7 @@ def _choices(hint: Any) -> str:
 
 
 def _wrong(key: str, value: Any, hint: Any) -> UsageError:
-    return UsageError(f"{key} = {value!r} is not {_wanted(hint)}", f"give {key} as {_wanted(hint)}")
+    return UsageError(f"{key} = {value!r} is not {wanted(hint)}", f"give {key} as {wanted(hint)}")
 
 
 def _checked(key: str, value: Any, hint: Any) -> Any:

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import UsageError
+from ...core.trace import span
 from ..collectives import LABELS, UNDER_WAY, USER_TAGS, Collectives, contiguous
 from ..communicator import Request
-from ..operation import Operation
+from ..operation import Operation, traced
 from ..stall import Watch
-from .library import MPI
+from .library import MPI, begin
 
 PIECE = 1 << 30  # bytes in one MPI message at most; MPI's own limit is 2^31 - 1
 ALARM = USER_TAGS - 1  # the tag of "I have stalled", on a communicator of its own
@@ -65,8 +66,15 @@ class World(Collectives):
     """This rank of an MPI communicator.   reduction: "fixed" adds in rank order, "mpi" leaves the order to MPI."""
 
     def __init__(
-        self, communicator: Any = None, *, reduction: str = "fixed", backend: str = "cpu", outer: World | None = None
+        self,
+        communicator: Any = None,
+        *,
+        reduction: str = "fixed",
+        backend: str = "cpu",
+        outer: World | None = None,
+        group: tuple = (),
     ):
+        begin()
         self.mpi = (MPI.COMM_WORLD if communicator is None else communicator).Dup()
         self.alarms: Any = outer.alarms if outer else self.mpi.Dup()
         self.reduction = reduction
@@ -74,7 +82,7 @@ class World(Collectives):
         node = self.mpi.Split_type(MPI.COMM_TYPE_SHARED, rank)
         ranks = list(MPI.Group.Translate_ranks(self.mpi.group, list(range(size)), self.alarms.group))
         watch = outer.watch if outer else Watch(rank)
-        super().__init__(rank, ranks, (node.rank, node.size), watch, backend)
+        super().__init__(rank, ranks, (node.rank, node.size), watch, backend, group)
         tags = int(MPI.COMM_WORLD.Get_attr(MPI.TAG_UB) or 2**15 - 1) + 1 - USER_TAGS  # Open MPI has 2^31
         self.labels = min(LABELS, tags // (2 * UNDER_WAY))
         node.Free()
@@ -94,9 +102,10 @@ class World(Collectives):
         contiguous(a, f"allreduce '{name}'")
         self.counters.messages += 1
         self.counters.bytes += a.nbytes
+        under_way = span(self.trace, "communication", "allreduce", name, stream="communication", bytes=a.nbytes).start()
         pieces = [piece.view(a.dtype) for piece in _pieces(a)]
         requests = [self.mpi.Iallreduce(MPI.IN_PLACE, piece, MPI.SUM) for piece in pieces]
-        return Transfer(self, "allreduce", name, a, requests, None, None)
+        return traced(Transfer(self, "allreduce", name, a, requests, None, None), under_way)
 
     def alarm(self) -> None:
         nothing, others = np.empty(0, np.uint8), [r for r in range(self.alarms.size) if r != self.watch.rank]
@@ -111,7 +120,8 @@ class World(Collectives):
     def split(self, color: int, key: int) -> World:
         self.barrier("split")  # MPI's own split has no deadline
         part = self.mpi.Split(color, key)
-        inner = World(part, reduction=self.reduction, backend=self.backend, outer=self)
+        group = (*self.group, self.sequence, color)
+        inner = World(part, reduction=self.reduction, backend=self.backend, outer=self, group=group)
         part.Free()
         return inner
 

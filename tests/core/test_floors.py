@@ -36,7 +36,7 @@ OWNERS = {  # third-party module -> where it may be imported
     "safetensors": ("train/weights.py",),
     "numba": ("kernels/cpu/",),
     "llvmlite": ("kernels/cpu/",),
-    "cupy": ("kernels/gpu/", "core/backend.py"),
+    "cupy": ("kernels/gpu/", "core/backend.py", "mpi/world/aware.py"),
     "typer": ("cli/",),
     "rich": ("train/", "jobs/", "cli/"),
     "matplotlib": ("plan/draw.py",),

@@ -22,6 +22,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     made.bin.mkdir()
     (made.bin / "shoal").write_text(f'#!/bin/bash\nexec {sys.executable} -m shoal "$@"\n')
     (made.bin / "shoal").chmod(0o755)
+    made.program("squeue", "echo RUNNING")
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PATH", f"{made.bin}:/usr/bin:/bin")
     for name in [name for name in os.environ if name.startswith(("SLURM_", "SHOAL_", "OMPI_", "PMI_"))]:

@@ -52,7 +52,28 @@ def test_every_setting_of_a_job_has_its_reason_beside_it() -> None:
 def test_the_job_ends_with_the_code_of_its_ranks(desk: Desk, code: int) -> None:
     desk.program("mpirun", f"{OPENMPI} exit {code}")
     desk.program("scontrol", "")
+    desk.ended()
     assert desk.run("slurm/train.sbatch").returncode == code
+    assert desk.calls("scontrol") == []
+
+
+@pytest.mark.parametrize("started", [True, False])
+def test_a_launcher_s_zero_is_not_believed_of_a_run_that_has_not_ended(desk: Desk, started: bool) -> None:
+    """Open MPI's mpirun ends with 0 where it loses a node (seen in tests/slurm)."""
+    desk.program("mpirun", OPENMPI)
+    desk.program("scontrol", "")
+    if started:
+        desk.ended(last="checkpoint")
+    assert (desk.run("slurm/train.sbatch").returncode, desk.calls("scontrol")) == (6, ["requeue 7"])
+
+
+@pytest.mark.parametrize("code", [0, 75])
+def test_a_job_that_slurm_has_ended_is_not_queued_again(desk: Desk, code: int) -> None:
+    """scancel's signal may end mpirun before it reaches the shell. With mpirun's 0 the job came back and completed."""
+    desk.program("mpirun", f"{OPENMPI} exit {code}")
+    desk.program("scontrol", "")
+    desk.program("squeue", "echo COMPLETING")
+    assert desk.run("slurm/train.sbatch").returncode == (code or 6)
     assert desk.calls("scontrol") == []
 
 
@@ -79,6 +100,7 @@ def test_usr1_reaches_the_ranks_and_75_queues_the_job_again_once(desk: Desk, tim
 def test_ranks_that_finish_in_spite_of_usr1_are_done(desk: Desk) -> None:
     """The signal interrupts the shell's wait, whose status is not the ranks'."""
     desk.program("mpirun", RANKS.replace("exit 75", "exit 0"))
+    desk.ended()
     desk.program("scontrol", "")
     job = desk.start("slurm/train.sbatch")
     desk.until("training")
@@ -140,6 +162,7 @@ def test_without_its_environment_the_job_says_so(desk: Desk) -> None:
 
 def test_the_scripts_may_be_in_another_folder(desk: Desk) -> None:
     desk.program("mpirun", OPENMPI)
+    desk.ended()
     (desk.folder / "slurm").rename(desk.folder / "cluster")
     assert desk.run("cluster/train.sbatch", SHOAL_SLURM="cluster").returncode == 0
 
@@ -250,3 +273,12 @@ def test_a_number_of_ranks_that_fails_is_left_out_and_said(desk: Desk) -> None:
     assert done.returncode == 2
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["ranks", "2", "4"]
     assert "100%" in done.stdout.splitlines()[1]
+
+
+def test_scaling_asks_a_question_of_shoal_bench_on_2_and_4_ranks(desk: Desk) -> None:
+    desk.program("mpirun", OPENMPI)
+    done = desk.run("slurm/scaling.sbatch", "bench", "allreduce", SLURM_NTASKS="4")
+    assert (done.returncode, done.stdout) == (0, "")
+    asked = [call.split("slot:pe=1 ")[1] for call in desk.calls("mpirun") if "shoal" in call]
+    words = "shoal bench allreduce --output scaling-7/allreduce"
+    assert asked == [f"-n 2 {words}-2.json", f"-n 4 {words}-4.json"]

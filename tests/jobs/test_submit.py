@@ -88,6 +88,7 @@ def test_the_script_carries_all_it_needs(desk: Desk, shoal: Shoal) -> None:
     assert subprocess.run(["bash", "-n", "job.sbatch"], check=False).returncode == 0
     (desk.folder / "slurm").rename(desk.folder / "elsewhere")
     desk.program("mpirun", 'shift $#; echo "{}"')
+    desk.ended()
     assert desk.run("job.sbatch").returncode == 0
     assert desk.calls("mpirun")[-1] == "-n 4 shoal train digits-cnn --resume"
 

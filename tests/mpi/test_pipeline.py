@@ -18,6 +18,7 @@ from shoal.checkpoint import history
 from shoal.checkpoint.store import Store
 from shoal.core.errors import RankDied, Stalled, UsageError
 from shoal.core.partition import Partition
+from shoal.core.trace import Trace, span
 from shoal.mpi.alone import Alone
 from shoal.mpi.communicator import Communicator
 from shoal.mpi.data_parallel import DataParallel
@@ -44,7 +45,8 @@ from shoal.nn import (
 from shoal.nn.cost import measure
 from shoal.nn.loss import CrossEntropy
 from shoal.optim import SGD
-from shoal.plan import Span, Timeline, cut
+from shoal.plan import cut
+from shoal.train import chrome, trace_summary
 
 WIDTH = 6
 SAMPLES = np.random.default_rng(2).standard_normal((16, WIDTH))
@@ -461,16 +463,20 @@ def test_the_bubble_of_a_trace_is_the_formula(schedule: str, stages: int) -> Non
     """Within 5 % of (p-1)/(m+p-1). A busy machine may wake a rank late, so of three traces the best counts."""
     m = 4
 
-    def program(c: Communicator) -> list[Span]:
+    def program(c: Communicator) -> dict[str, Any]:
+        c.trace = Trace(c.rank)
         trainer = pipeline(c, Sequential(*(Sleep() for _ in range(stages))), stages, m, schedule=schedule)
-        trainer.spans = []
-        trainer.feed(np.arange(16))
-        return [span for span in trainer.spans if span.action.kind != "update"]
+        c.trace.recording = True
+        with span(c.trace, "step", "step 0"):
+            trainer.feed(np.arange(16))
+        return {"rank": c.rank, "name": "", "records": c.trace.take()}
+
+    facts = {"steps": [0, 1], "stages": stages, "schedule": schedule, "micro_batches": m, "clocks": {}, "lost": []}
 
     expected = (stages - 1) / (m + stages - 1)
     bubbles = []
     while len(bubbles) < 3 and (not bubbles or abs(bubbles[-1] / expected - 1) > 0.05):
-        spans = [span for row in over_threads(program, stages) for span in row]
-        assert len(spans) == 2 * m * stages
-        bubbles.append(Timeline(stages, spans).bubble)
+        found = trace_summary.summarise([chrome.merge(over_threads(program, stages), facts)])
+        assert found.bubble and found.bubble.formula == pytest.approx(expected)
+        bubbles.append(found.bubble.measured)
     assert bubbles[-1] == pytest.approx(expected, rel=0.05), bubbles

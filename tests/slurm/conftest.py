@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import launch
 import pytest
 from cluster import Cluster, Job, installed, started
 
@@ -36,14 +36,7 @@ def cluster(running: Cluster) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def mpich() -> str:
-    """The Python with MPICH's wheel; a named skip without one, in CI a failure."""
-    python = os.environ.get("SHOAL_MPICH_PYTHON", f"{sys.prefix}-mpich/bin/python")
-    if not Path(python).exists():
-        reason = f"MPICH: there is no {python} (make mpich makes it beside .venv, SHOAL_MPICH_PYTHON names another)"
-        if os.environ.get("CI"):
-            pytest.fail(f"{reason}, and CI must run its tests", pytrace=False)
-        pytest.skip(reason)
-    return python
+    return launch.mpich()
 
 
 @pytest.fixture

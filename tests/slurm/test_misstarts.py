@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ MPIRUN = "mpirun --bind-to none --mca osc ^ucx"
 NO_MPI4PY = "import sys; sys.modules['mpi4py'] = None; from shoal.cli import main; main()"
 
 
-@pytest.mark.parametrize("mpi", ["none", "pmi2"])
+@pytest.mark.parametrize("mpi", [pytest.param("none", marks=pytest.mark.long), "pmi2"])
 def test_open_mpi_under_srun_is_sent_to_mpirun(
     cluster: Cluster, training: Callable[..., str], tmp_path: Path, mpi: str
 ) -> None:
@@ -44,20 +45,17 @@ def test_srun_without_any_mpi_is_told_what_to_install(cluster: Cluster, training
     assert 'cure:  pip install "shoal[mpich]" and start with srun --mpi=pmi2' in done.text
 
 
-def test_one_rank_of_mpirun_is_no_error_though_srun_started_its_daemons_on_all_nodes(
-    cluster: Cluster, training: Callable[..., str]
-) -> None:
-    """It was: the variables of the daemons' step were taken for srun's ranks. What is said is that three tasks idle."""
-    job = cluster.sbatch(f"{MPIRUN} -n 1 {training('run')}", "--nodes=4", "--ntasks=4")
-    assert job.ended() == "COMPLETED", job.said
+ALONE = pytest.param("", 1, marks=pytest.mark.long, id="no launcher")
+TWO = pytest.param(f"{MPIRUN} -n 2", 2, marks=pytest.mark.long, id="two of three")
 
 
-@pytest.mark.parametrize("start, ranks", [("", 1), (f"{MPIRUN} -n 2", 2)], ids=["no launcher", "mpirun -n 2"])
+@pytest.mark.parametrize("start, ranks", [ALONE, pytest.param(f"{MPIRUN} -n 1", 1, id="one of three"), TWO])
 def test_tasks_that_nobody_uses_are_said(
     cluster: Cluster, training: Callable[..., str], start: str, ranks: int
 ) -> None:
+    """One rank of mpirun was an error: the variables of the step of its daemons were taken for srun's ranks."""
     words = training("run").replace("--progress none", "--progress lines")
-    job = cluster.sbatch(f"{start} {words}", "--nodes=2", "--ntasks=3")
+    job = cluster.sbatch(f"{start} {words}", "--nodes=3", "--ntasks=3")
     assert job.ended() == "COMPLETED", job.said
     assert f"in a Slurm allocation of 3 tasks, {3 - ranks} idle" in job.said and f"--ntasks={ranks}" in job.said
 
@@ -73,10 +71,9 @@ def test_more_ranks_than_tasks_are_refused_by_mpirun(
 
 
 def test_too_few_tasks_for_a_mesh_name_the_flag(cluster: Cluster, training: Callable[..., str], tmp_path: Path) -> None:
-    command = training("run", "parallel.mesh={pipeline=4}")
-    job = cluster.sbatch(f"{MPIRUN} {shlex.join(shlex.split(command))}", "--nodes=3", "--ntasks=3")
+    job = cluster.sbatch(f"{MPIRUN} {training('run', 'parallel.mesh={pipeline=4}')}", "--nodes=2", "--ntasks=2")
     assert (job.ended(), job.code) == ("FAILED", 2)
-    assert "4 places for 3 ranks" in job.said and "start 4 ranks (mpirun -n, Slurm's --ntasks)" in job.said
+    assert "4 places for 2 ranks" in job.said and "start 4 ranks (mpirun -n, Slurm's --ntasks)" in job.said
     assert not (tmp_path / "run").exists()
 
 
@@ -92,3 +89,18 @@ def test_too_few_cpus_for_the_threads_name_the_flag(
     assert "parallel.threads = 2, but of what Slurm gave this job a rank has 1 CPU" in done.text
     assert "--cpus-per-task=2" in done.text
     assert not (tmp_path / "run").exists()
+
+
+def test_the_doctor_says_it_once_under_srun(cluster: Cluster) -> None:
+    """Of the processes that srun started and that do not find each other, the first speaks."""
+    launcher()
+    done = cluster.command("srun", "--ntasks=2", sys.executable, "-m", "shoal", "doctor")
+    assert done.code == 3, done.text
+    assert done.text.count("bad  MPI: srun started 2 ranks") == 1
+    assert "cure: start with mpirun instead of srun" in done.text
+
+
+def test_the_doctor_holds_the_allocation_against_the_start(cluster: Cluster, mpich: str) -> None:
+    done = cluster.command("srun", "--mpi=pmi2", "--ntasks=2", mpich, "-m", "shoal", "doctor")
+    assert re.search(r"ok   MPI: MPICH Version: \S+, mpi4py \S+, 2 ranks", done.text), done.text
+    assert re.search(r"ok   Slurm: job \d+, 2 tasks of 1 CPUs on 1 nodes; 2 ranks here", done.text)

@@ -111,3 +111,16 @@ def test_scaling_runs_on_one_node_and_on_two_and_compares_them(
     assert [json.loads(line)["ranks"] for line in (folder / "results.jsonl").read_text().splitlines()] == [1, 2]
     rows = [line.split() for line in (folder / "table.txt").read_text().splitlines()]
     assert [row[0] for row in rows] == ["ranks", "1", "2"] and rows[1][2:4] == ["1.00", "100%"]
+
+
+def test_a_question_of_shoal_bench_is_answered_on_the_ranks_of_an_allocation(
+    cluster: Cluster, path: Callable[..., str], tmp_path: Path
+) -> None:
+    options = ["--parsable", "--nodes=2", "--ntasks-per-node=1"]
+    done = cluster.command("sbatch", *options, "slurm/scaling.sbatch", "bench", "allreduce", "--quick", PATH=path())
+    assert done.code == 0, done.text
+    job = Job(cluster, done.text.strip(), tmp_path / f"scaling-{done.text.strip()}.out")
+    if job.ended() != "COMPLETED":
+        job.fail("the question was not answered")
+    answer = json.loads((tmp_path / f"scaling-{job.id}" / "allreduce-2.json").read_text())
+    assert answer["setting"]["ranks"] == 2 and answer["cases"]

@@ -253,9 +253,9 @@ TENSORS += [f"model/{block}.{buffer}" for block in (1, 4) for buffer in ("runnin
 
 
 def test_a_checkpoint_holds_these_items_and_no_others(halfway: Halfway) -> None:
-    """Each is shown below to be needed; "life" is what the job has lived through and no part of what is trained."""
+    """Each is shown below to be needed; "life" and "epochs" are for people and no part of what is trained."""
     assert sorted(halfway.state.tensors) == sorted(TENSORS)
-    assert set(halfway.state.meta) - {"life"} == {"step", *WRONG, *OF_SAMPLES}
+    assert set(halfway.state.meta) - {"life", "epochs"} == {"step", *WRONG, *OF_SAMPLES}
 
 
 def test_put_back_as_it_was_it_continues_to_the_same_bits(halfway: Halfway, tmp_path: Path) -> None:
