@@ -103,7 +103,7 @@ def test_the_bar_can_be_forced_where_nobody_looks(capsys: pytest.CaptureFixture[
     bar.say("epoch 1/4: done")
     bar.close()
     shown = capsys.readouterr().err
-    assert "now gemm.b" in shown and "first step" in shown and "loss" in shown and "epoch 1/4: done" in shown and "\x1b[" in shown
+    assert all(word in shown for word in ("now gemm.b", "first step", "loss", "epoch 1/4: done", "\x1b["))
 
 
 def test_the_last_table_is_plain_where_it_goes_into_a_file(capsys: pytest.CaptureFixture[str]) -> None:
