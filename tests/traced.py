@@ -58,7 +58,10 @@ def _threads(events: list[dict[str, Any]]) -> list[str]:
 
 
 def _arrows(events: list[dict[str, Any]], slack: float) -> list[str]:
-    """Every arrow has one start and one finish, each inside a span of its thread, and does not go back in time."""
+    """Every arrow has one start and one finish, in a send and a receive, and does not go back in time, nor do its spans.
+
+    An end belongs to the innermost span of its thread there.
+    """
     ends: dict[int, list[dict[str, Any]]] = defaultdict(list)
     spans = defaultdict(list)
     for event in events:
@@ -68,11 +71,21 @@ def _arrows(events: list[dict[str, Any]], slack: float) -> list[str]:
             spans[event["pid"], event["tid"]].append(event)
     found = []
     for number, pair in ends.items():
+        at = [_innermost(spans[e["pid"], e["tid"]], _ns(e["ts"])) for e in pair]
         if [e["ph"] for e in pair] != ["s", "f"]:
             found.append(f"arrow {number} is {[e['ph'] for e in pair]}")
         elif pair[1]["ts"] + slack < pair[0]["ts"]:
             found.append(f"arrow {number} goes back in time by {pair[0]['ts'] - pair[1]['ts']} us")
-        for e in pair:
-            if not any(_ns(s["ts"]) <= _ns(e["ts"]) <= _ns(s["ts"]) + _ns(s["dur"]) for s in spans[e["pid"], e["tid"]]):
-                found.append(f"an end of arrow {number} lies in no span")
+        elif None in at:
+            found.append(f"an end of arrow {number} lies in no span")
+        elif [span["name"].split()[0] for span in at if span] != ["send", "recv"]:
+            found.append(f"arrow {number} joins {at}")
+        elif at[1]["ts"] + slack < at[0]["ts"]:
+            found.append(f"arrow {number} leads to a receive that began before it was sent: {at}")
     return found
+
+
+def _innermost(spans: list[dict[str, Any]], time: int) -> dict[str, Any] | None:
+    """Of those on a thread, in the order of their starts."""
+    around = [s for s in spans if _ns(s["ts"]) <= time < _ns(s["ts"]) + _ns(s["dur"])]
+    return around[-1] if around else None

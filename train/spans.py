@@ -63,14 +63,10 @@ class Spans:
                 yield from (one for one in spans if one.start >= self.starts[0])
 
     def overlap(self) -> float | None:
-        """The part of the time with a communication under way, within steps, in which this rank was not waiting; None without any.
-
-        A message that is received is under way from when it was sent, where the trace holds that.
-        """
+        """The part of the time with a communication under way, within steps, in which this rank was not waiting; None without any."""
         steps = union(step.interval for step in self.steps)
         waiting = union(one.interval for kind in ("wait", "data") for one in self.kinds[kind])
-        flights = ((max(one.start, one.args.get("sent", 0.0) / 1e6), one.stop) for one in self.kinds["communication"])
-        under_way = common(union(flights), steps)
+        under_way = common(union(one.interval for one in self.kinds["communication"]), steps)
         whole = length(under_way)
         return 1 - length(common(under_way, waiting)) / whole if whole else None
 
