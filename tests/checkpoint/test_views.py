@@ -72,8 +72,7 @@ def save(folder, tensors, step=1, ranks=1, merit=None, **meta):
 ARRAYS = {"model/0.weight": np.arange(12, dtype="float32").reshape(4, 3), "model/0.bias": np.ones(5, "float32")}
 
 
-def test_list_shows_the_newest_first_with_marks_and_merit(tmp_path, command, facts, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "120")
+def test_list_shows_the_newest_first_with_marks_and_merit(tmp_path, command, facts):
     for step, loss in [(10, 0.5), (20, 0.25), (30, None)]:
         save(tmp_path, ARRAYS, step, merit=None if loss is None else ("loss", -loss), epochs=step / 20)
     code, told = facts("list", tmp_path)

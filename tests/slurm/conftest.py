@@ -20,6 +20,22 @@ MPIRUN = "mpirun --bind-to none --mca osc ^ucx"
 FOUR = ("--nodes=4", "--ntasks-per-node=1")
 
 
+def programs(folder: Path, shoal: str, python: str = sys.executable) -> str:
+    """Makes `folder` a first place on PATH, where `shoal` is this shell line, for the MPI of this Python; the folder.
+
+    Open MPI's mpirun looks for a program on other nodes beside itself first, where an installed shoal is: so it is told the path.
+    """
+    folder.mkdir()
+    lines = {"shoal": shoal}
+    if python == sys.executable:
+        told = f'words=(); for word; do [ "$word" != shoal ] || word={folder}/shoal; words+=("$word"); done'
+        lines["mpirun"] = f'{told}; exec {launch.launcher()} "${{words[@]}}"'
+    for name, line in lines.items():
+        (folder / name).write_text(f"#!/bin/bash\n{line}\n")
+        (folder / name).chmod(0o755)
+    return str(folder)
+
+
 @pytest.fixture(scope="session")
 def running() -> Iterator[Cluster]:
     installed()
@@ -37,6 +53,12 @@ def cluster(running: Cluster) -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def mpich() -> str:
     return launch.mpich()
+
+
+@pytest.fixture
+def bin_with(tmp_path: Path) -> Callable[[str, str], str]:
+    """bin_with(line, python): a folder for PATH in which `shoal` is this shell line."""
+    return lambda shoal, python: programs(tmp_path / "bin", shoal, python)
 
 
 @pytest.fixture
@@ -76,11 +98,9 @@ class Gated:
 
     def submit(self, *options: str, settings: Sequence[str] = ()) -> Job:
         """Submits it, and waits until all ranks are at the gate."""
-        gate = self.folder.parent / "gate"
-        gate.mkdir()
-        command = gate / "shoal"
-        command.write_text(f'#!/bin/bash\nexec {self.python} {Path(__file__).with_name("gated.py")} "$@"\n')
-        command.chmod(0o755)
+        gate = programs(
+            self.folder.parent / "gate", f'exec {self.python} {Path(__file__).with_name("gated.py")} "$@"', self.python
+        )
         job = self.cluster.submit(
             SCRIPTS / "train.sbatch",
             f"--nodes={self.nodes}",
@@ -88,12 +108,12 @@ class Gated:
             *options,
             words=["digits-cnn", *SETTINGS, *settings, f"run.folder={self.folder}"],
             PATH=f"{gate}:{self.cluster.environment['PATH']}",
-            GATE=str(gate),
+            GATE=gate,
             GATE_STEP="3",
             SHOAL_SLURM=str(SCRIPTS),
             SHOAL_LAUNCHER=self.launcher,
         )
-        ranks = [gate / f"rank-{rank}" for rank in range(self.nodes)]
+        ranks = [Path(gate, f"rank-{rank}") for rank in range(self.nodes)]
         job.until(lambda: all(file.exists() for file in ranks), 60, "a rank at the gate")
         return job
 

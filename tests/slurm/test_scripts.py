@@ -24,18 +24,14 @@ ENDLESS = ["train.epochs=100000", "checkpoint.every_steps=5"]
 
 
 @pytest.fixture
-def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+def path(tmp_path: Path, bin_with: Callable[[str, str], str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """A desk with slurm/ in it, in which the test stands; PATH with a Python's shoal and its mpirun."""
     shutil.copytree(ROOT / "slurm", tmp_path / "slurm")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMPI_MCA_osc", "^ucx")
 
     def of(python: str = sys.executable) -> str:
-        shoal = tmp_path / "bin" / "shoal"
-        shoal.parent.mkdir()
-        shoal.write_text(f"#!/bin/bash\n{SHOAL.format(python=python)}\n")
-        shoal.chmod(0o755)
-        return f"{shoal.parent}:{Path(python).parent}:{os.environ['PATH']}"
+        return f"{bin_with(SHOAL.format(python=python), python)}:{Path(python).parent}:{os.environ['PATH']}"
 
     return of
 
@@ -113,9 +109,12 @@ def test_scaling_runs_on_one_node_and_on_two_and_compares_them(
     assert [row[0] for row in rows] == ["ranks", "1", "2"] and rows[1][2:4] == ["1.00", "100%"]
 
 
+@pytest.mark.long
 def test_a_question_of_shoal_bench_is_answered_on_the_ranks_of_an_allocation(
     cluster: Cluster, path: Callable[..., str], tmp_path: Path
 ) -> None:
+    for name in ("bench", "pyproject.toml"):  # the checkout in which the questions are
+        (tmp_path / name).symlink_to(ROOT / name)
     options = ["--parsable", "--nodes=2", "--ntasks-per-node=1"]
     done = cluster.command("sbatch", *options, "slurm/scaling.sbatch", "bench", "allreduce", "--quick", PATH=path())
     assert done.code == 0, done.text
