@@ -1,5 +1,5 @@
 #!/bin/sh
-# Answers every question and shows the answers: results/, the plots, the tables of both READMEs. About a quarter of an hour on an idle
+# Answers every question and shows the answers: results/, the plots, the tables of both READMEs. About half an hour on an idle
 # machine; on a busy one the figures mean nothing. Options go to every question (--quick, to see that all of it runs: then set RESULTS).
 set -eu
 cd "$(dirname "$0")/.."
