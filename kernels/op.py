@@ -99,11 +99,11 @@ class Op:
         return self.rule(*arrays, **hyper)
 
     def bytes(self, *arrays: Any, **hyper: Any) -> int:
-        """Compulsory traffic: every input read once, every output and updated argument written once."""
+        """Compulsory traffic: every input read once, every output and updated argument written once; out read, if added to."""
         read = sum(a.nbytes for _, a in self._named(arrays, hyper) if hasattr(a, "nbytes"))
         written = sum(like.nbytes for like in self.outputs(*arrays, **hyper))
         updated = sum(a.nbytes for a in self._updated(arrays))
-        return read + written + updated
+        return read + written * (2 if kept(hyper) else 1) + updated
 
     def reference(self, *arrays: Any, **hyper: Any) -> Any:
         """The definition: new arrays, nothing overwritten."""
@@ -138,7 +138,7 @@ class Op:
             return known
         self._check(arrays, hyper)
         likes = self.rule(*arrays, **hyper)
-        self._check_out(likes, out, bool(hyper.get("accumulate")))
+        self._check_out(likes, out, hyper)
         new = Admitted(likes, None if backend == "shapes" else find(self.file, self.name, backend))
         if key is not None:
             if len(self.admitted) >= SIGNATURES:
@@ -155,10 +155,7 @@ class Op:
         values = find(self.file, self.name, "reference")(*arrays, **hyper)
         targets = outs or self._updated(arrays)
         for target, value in zip(targets, values if isinstance(values, tuple) else (values,), strict=True):
-            if hyper.get("accumulate"):
-                target += value
-            else:
-                target[...] = value
+            target[...] = kept(hyper) * target + value if kept(hyper) else value
 
     def _named(self, arrays: tuple, hyper: dict) -> Iterator[tuple[str, Any]]:
         """(name, argument) of every argument; the arrays of a tuple are name[0], name[1], ..."""
@@ -193,10 +190,11 @@ class Op:
                     )
                 floating = floating or (name, a.dtype)
 
-    def _check_out(self, likes: tuple[Like, ...], out: Any, accumulate: bool) -> None:
+    def _check_out(self, likes: tuple[Like, ...], out: Any, hyper: dict) -> None:
         if out is None:
-            if accumulate:
-                raise UsageError(f"{self.name}: accumulate=True adds into out=, which is missing")
+            if kept(hyper):
+                how = "accumulate=True" if "accumulate" in hyper else f"beta={hyper['beta']}"
+                raise UsageError(f"{self.name}: {how} adds into out=, which is missing")
             return
         for given, like in zip(out if isinstance(out, tuple) else (out,), likes, strict=True):
             if given.shape != like.shape or given.dtype != like.dtype or not given.flags.c_contiguous:
@@ -207,6 +205,11 @@ class Op:
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
+
+
+def kept(hyper: dict) -> float:
+    """How much of what is in `out` a call keeps: all where a gradient accumulates, beta of it in a product."""
+    return 1.0 if hyper.get("accumulate") else hyper.get("beta", 0.0)
 
 
 def signature(backend: str, arrays: tuple, hyper: dict, out: Any) -> tuple | None:

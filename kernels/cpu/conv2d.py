@@ -19,6 +19,7 @@ from . import depthwise
 from .brgemm import Product, Steps, empty, lanes, multiply, product
 from .padding import Placement, place
 from .panel import Layout, pack
+from .second_pass import finish
 
 
 def conv2d(
@@ -29,10 +30,16 @@ def conv2d(
     out: Any,
     pool: Any = None,
     groups: int = 1,
+    scale: Any = None,
     bias: Any = None,
+    residual: Any = None,
     activation: str | None = None,
 ) -> None:
-    """y = act(x * w + bias), cross-correlation; the op's definition is in kernels/ops/."""
+    """y = act(scale * (x * w) + bias + residual), cross-correlation; the op's definition is in kernels/ops/."""
+    if scale is not None or residual is not None or activation == "gelu":
+        conv2d(x, w, window, out=out, pool=pool, groups=groups)
+        finish(out, out, pool, 1.0 if scale is None else scale, bias, residual, activation)
+        return
     if depthwise.suits(w, groups):
         depthwise.forward(x, w, window, out, pool, bias, activation)
         return

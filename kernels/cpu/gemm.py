@@ -16,51 +16,33 @@ from numba import prange
 from .brgemm import Product, Steps, empty, lanes, multiply, product
 from .compile import kernel
 from .panel import Layout, pack
+from .second_pass import finish
 from .simd import MR
 
 ROWS = 1024  # of a job of column_sum
 FEW = 4 * MR  # rows of A for which packing B costs more than it saves
 
 
-def gemm(
-    a: Any,
-    b: Any,
-    *,
-    out: Any,
-    pool: Any = None,
-    trans_a: bool = False,
-    trans_b: bool = False,
-    bias: Any = None,
-    activation: str | None = None,
-    accumulate: bool = False,
-) -> None:
-    """c[m,n] = act( sum_k a[m,k] * b[k,n] + bias[n] ); the op's definition is in kernels/ops/."""
-    batched_gemm(
-        a[None],
-        b[None],
-        out=out[None],
-        pool=pool,
-        trans_a=trans_a,
-        trans_b=trans_b,
-        bias=bias,
-        activation=activation,
-        accumulate=accumulate,
-    )
+def gemm(a: Any, b: Any, *, out: Any, pool: Any = None, bias: Any = None, residual: Any = None, **how: Any) -> None:
+    """c[m,n] = act( alpha * sum_k a[m,k] * b[k,n] + bias[n] + residual[m,n] ); the op's definition is in kernels/ops/."""
+    one_more = (None if x is None else x[None] for x in (bias, residual))
+    batched_gemm(a[None], b[None], out[None], pool, *one_more, **how)
 
 
 def batched_gemm(
     a: Any,
     b: Any,
-    *,
     out: Any,
-    pool: Any,
+    pool: Any = None,
+    bias: Any = None,
+    residual: Any = None,
     trans_a: bool = False,
     trans_b: bool = False,
-    bias: Any = None,
     activation: str | None = None,
-    accumulate: bool = False,
+    alpha: float = 1.0,
+    beta: float = 0.0,
 ) -> None:
-    """c[g] = act( a[g] * b[g] + bias[g] ) for every g, as groups of one product.   a: (G, M, K), b: (G, K, N)"""
+    """gemm for every g, as groups of one product; the op's definition is in kernels/ops/."""
     groups, m, n = out.shape
     if out.size == 0:
         return
@@ -70,7 +52,13 @@ def batched_gemm(
         b = panels(b, n, k, pool, groups, transposed=trans_b)
     if trans_a:
         a = panels(a, m, k, pool, groups)
-    multiply(plain(a.dtype, m, n, k, groups, trans_a, pack_b), a, b, out, pool, bias, activation, accumulate)
+    p = plain(a.dtype, m, n, k, groups, trans_a, pack_b)
+    if alpha == 1 and beta in (0, 1) and residual is None and activation != "gelu":
+        multiply(p, a, b, out, pool, bias, activation, beta == 1)
+        return
+    sums = empty(pool, out.shape, out.dtype)
+    multiply(p, a, b, sums, pool)
+    finish(sums, out, pool, alpha, None if bias is None else bias[:, None], residual, activation, beta)
 
 
 def panels(src: Any, columns: int, terms: int, pool: Any, groups: int = 1, *, transposed: bool = False) -> np.ndarray:

@@ -100,7 +100,10 @@ WRONG = {  # a call that differs from one that was checked, and what it hears
     "out": (lambda: ops.gemm(ones(3, 4), ones(4, 5), bias=ones(5), out=ones(5, 3)), r"the result is .*\(3, 5\)"),
     "out's strides": (lambda: ops.gemm(ones(3, 4), ones(4, 5), bias=ones(5), out=ones(5, 3).T), "out is float32"),
     "hyper-parameter": (lambda: ops.gemm(ones(3, 4), ones(4, 5), bias=ones(5), trans_a=True), "a is 4x3, b is 4x5"),
-    "accumulate": (lambda: ops.gemm(ones(3, 4), ones(4, 5), bias=ones(5), accumulate=True), "out=, which is missing"),
+    "beta": (
+        lambda: ops.gemm(ones(3, 4), ones(4, 5), bias=ones(5), beta=1.0),
+        "beta=1.0 adds into out=, which is missing",
+    ),
     "bias": (lambda: ops.gemm(ones(3, 4), ones(4, 5), bias=ones(6)), r"bias \(6,\) for 5 columns"),
 }
 
@@ -205,6 +208,16 @@ COUNTS = [  # op, arguments, hyper-parameters, flops, compulsory bytes
     (ops.gemm, [Like((2, 3), F4), Like((3, 5), F4)], {}, 2 * 2 * 3 * 5, 4 * (6 + 15 + 10)),
     (ops.gemm, [Like((3, 2), F4), Like((3, 5), F4)], {"trans_a": True}, 2 * 2 * 3 * 5, 4 * (6 + 15 + 10)),
     (ops.gemm, [Like((2, 3), F4), Like((3, 5), F4)], {"bias": Like((5,), F4)}, 2 * 2 * 3 * 5, 4 * (6 + 15 + 5 + 10)),
+    (
+        ops.gemm,
+        [Like((2, 3), F4), Like((3, 5), F4)],
+        {"residual": Like((2, 5), F4)},
+        2 * 2 * 3 * 5,
+        4 * (6 + 15 + 10 + 10),
+    ),
+    (ops.gemm, [Like((2, 3), F4), Like((3, 5), F4)], {"beta": 0.5}, 2 * 2 * 3 * 5, 4 * (6 + 15 + 10 + 10)),
+    (ops.column_sum, [Like((6, 7), F4)], {"accumulate": True}, 42, 4 * (42 + 7 + 7)),
+    (ops.batched_gemm, [Like((7, 2, 3), F4), Like((7, 3, 5), F4)], {}, 7 * 2 * 2 * 3 * 5, 7 * 4 * (6 + 15 + 10)),
     (
         ops.conv2d,
         [Like((2, 5, 5, 4), F4), Like((6, 3, 3, 2), F4), Window.of(3, 2, 1)],
