@@ -16,10 +16,12 @@ import numpy as np
 
 from ...core.shape import Pair, Shape, Window
 from . import depthwise
-from .brgemm import Product, Steps, empty, lanes, multiply, product
+from .brgemm import multiply
 from .padding import Placement, place
 from .panel import Layout, pack
-from .second_pass import finish
+from .product import Part, Product, product
+from .scratch import empty
+from .simd import lanes
 
 
 def conv2d(
@@ -30,18 +32,11 @@ def conv2d(
     out: Any,
     pool: Any = None,
     groups: int = 1,
-    scale: Any = None,
-    bias: Any = None,
-    residual: Any = None,
-    activation: str | None = None,
+    **epilogue: Any,
 ) -> None:
     """y = act(scale * (x * w) + bias + residual), cross-correlation; the op's definition is in kernels/ops/."""
-    if scale is not None or residual is not None or activation == "gelu":
-        conv2d(x, w, window, out=out, pool=pool, groups=groups)
-        finish(out, out, pool, 1.0 if scale is None else scale, bias, residual, activation)
-        return
     if depthwise.suits(w, groups):
-        depthwise.forward(x, w, window, out, pool, bias, activation)
+        depthwise.forward(x, w, window, out, pool, **epilogue)
         return
     x = place(x, padded(x.shape[1:3], window), pool)
     k, r, s, c = w.shape
@@ -50,7 +45,7 @@ def conv2d(
     correlation = correlate(
         x.dtype, x.shape, out.shape, (1, *window.kernel), (1, *window.stride), (1, *window.dilation), groups
     )
-    multiply(correlation, x, w, out, pool, bias, activation)
+    multiply(correlation, x, w, out, **epilogue)
 
 
 def padded(size: Pair, window: Window) -> Placement:
@@ -66,7 +61,9 @@ def packed(src: Any, layout: Layout, pool: Any) -> np.ndarray:
 
 
 @lru_cache(maxsize=256)
-def correlate(dtype: np.dtype, x: Shape, y: Shape, kernel: Shape, stride: Shape, dilation: Shape, groups: int) -> Product:
+def correlate(
+    dtype: np.dtype, x: Shape, y: Shape, kernel: Shape, stride: Shape, dilation: Shape, groups: int
+) -> Product:
     """The product of x (D, H, W, C), padded already, with filters packed [g][panel][(t,r,s,c)][v], giving y (O, P, Q, K).
 
     D is the depth of one sample; or the samples of a batch of images, over which the window steps one by one.
@@ -78,9 +75,12 @@ def correlate(dtype: np.dtype, x: Shape, y: Shape, kernel: Shape, stride: Shape,
     a_taps = taps @ (dilation[0] * height * row, dilation[1] * row, dilation[2] * channels)
     b_taps = np.arange(len(taps)) * c * nr
     run = kernel[2] if dilation[2] == 1 and groups == 1 else 1  # taps that follow each other in memory
-    steps = Steps(
+    runs = np.stack([a_taps, b_taps, np.full(len(taps), run * c)], axis=1)[::run]
+    part = Part(
         rows=o * p * q,
         columns=k // groups,
+        first=0,
+        last=len(runs),
         n1=p,
         n2=q,
         a0=stride[0] * height * row,
@@ -92,9 +92,8 @@ def correlate(dtype: np.dtype, x: Shape, y: Shape, kernel: Shape, stride: Shape,
         a_step=1,
         b_step=nr,
         b_panel=len(taps) * c * nr,
-        groups=groups,
         a_group=c,
         b_group=-(-(k // groups) // nr) * len(taps) * c * nr,
         c_group=k // groups,
     )
-    return product(dtype, steps, np.stack([a_taps, b_taps], axis=1)[::run], run * c)
+    return product(dtype, [part], runs, groups)

@@ -19,11 +19,15 @@ import numpy as np
 from numba import prange
 
 from ...core.shape import Window
-from .brgemm import ROW_BYTES, TILES, addresses, empty, lanes
+from .activation import gelu
+from .brgemm import addresses
 from .compile import kernel
 from .depthwise_plan import Plan, correlation, gradient
 from .depthwise_tile import depthwise_tile
-from .simd import MR, VECTORS, WIDTH
+from .scratch import empty
+from .simd import MR, ROW_BYTES, VECTORS, WIDTH, lanes
+
+TILES = 96 // MR  # whose addresses are found at once
 
 
 def suits(w: Any, groups: int) -> bool:
@@ -31,11 +35,27 @@ def suits(w: Any, groups: int) -> bool:
     return groups > 1 and w.shape[3] == 1
 
 
-def forward(x: Any, w: Any, window: Window, out: Any, pool: Any, bias: Any, activation: str | None) -> None:
-    """y = act(x * w + bias), w: (K, R, S, 1)."""
-    x = _spread(x, w.shape[0], pool)
+def forward(
+    x: Any,
+    w: Any,
+    window: Window,
+    out: Any,
+    pool: Any,
+    scale: Any = None,
+    bias: Any = None,
+    residual: Any = None,
+    activation: str | None = None,
+) -> None:
+    """y = act(scale * (x * w) + bias + residual), w: (K, R, S, 1). The taps are copied anyway, so they take the scale."""
+    x, taps = _spread(x, w.shape[0], pool), _taps_first(w, pool)
+    if scale is not None:
+        taps *= scale
+    if residual is not None:
+        out[...] = residual
     plan = correlation(window, x.shape[1:3], False, w.shape[0], x.dtype)
-    _compute(plan, x, _taps_first(w, pool), out, pool, bias, activation)
+    _compute(plan, x, taps, out, pool, bias, activation, add=residual is not None)
+    if activation == "gelu":
+        gelu(out, out=out, pool=pool)
 
 
 def dx(dy: Any, w: Any, window: Window, out: Any, pool: Any, bias: Any, activation: str | None) -> None:
