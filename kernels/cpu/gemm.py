@@ -15,7 +15,7 @@ from numba import prange
 
 from .brgemm import multiply
 from .compile import kernel
-from .panel import Layout, pack
+from .panel import Layout, packed
 from .product import Part, Product, product
 from .scratch import empty
 from .simd import MR, lanes
@@ -91,8 +91,7 @@ def panels(src: Any, columns: int, terms: int, pool: Any, groups: int = 1, *, tr
     """Panels of each group of src: (terms, columns), or (columns, terms) if transposed."""
     step, column = (1, terms) if transposed else (columns, 1)
     layout = Layout(1, 1, terms, 0, 0, step, columns, column, groups, terms * columns)
-    nr = lanes(src.dtype)
-    return pack(src, empty(pool, layout.size(nr), src.dtype), layout, nr)
+    return packed(src, layout, pool)
 
 
 @lru_cache(maxsize=512)
