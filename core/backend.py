@@ -10,9 +10,9 @@ BACKENDS = ("reference", "cpu", "gpu")
 
 def backend_of(array: Any) -> str:
     """ "gpu" for a CuPy array, "cpu" for anything else."""
-    return _of(type(array))
+    return _of(type(array).__module__)
 
 
 @cache
-def _of(kind: type) -> str:
-    return "gpu" if kind.__module__.split(".")[0] == "cupy" else "cpu"
+def _of(module: str) -> str:
+    return "gpu" if module.split(".")[0] == "cupy" else "cpu"

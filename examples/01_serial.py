@@ -23,5 +23,5 @@ for step in range(5 * len(sampler)):
     model.backward(w.views, g.views, saved, loss(y, labels, 1 / len(batch), ctx)[2], ctx)
     optimizer.update(w, g, state, step)
 x, labels = data.test.read(np.arange(len(data.test)))
-y, _ = model.forward(w.views, x, Context())
+y = model.infer(w.views, x, Context())
 print(f"test accuracy {(y.argmax(axis=1) == labels).mean():.2%}")

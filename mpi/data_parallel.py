@@ -51,4 +51,4 @@ class DataParallel(Synchronous):
         for part in self._cut(samples):
             if part.start < part.stop:
                 ctx = self._context(samples[part], training=False)
-                use(part, self.part.forward(self.replica.p, x[part], ctx)[0])
+                use(part, self.part.infer(self.replica.p, x[part], ctx))

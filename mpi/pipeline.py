@@ -107,7 +107,8 @@ class Pipeline(Synchronous):
         self._lend()
 
         def forward(i: int, taken: Tensors) -> Tensors:
-            ctx, z, saved = self._forward(x, parts[i], samples, taken, training=True)
+            ctx, inputs = self._entered(x, parts[i], samples, taken, training=True)
+            z, saved = self.part.forward(self.replica.p, inputs, ctx)
             dz = None
             if self.last:
                 loss, right, dz = self.loss(z, target[parts[i]], scale, ctx)
@@ -131,18 +132,18 @@ class Pipeline(Synchronous):
         self._lend()
 
         def forward(i: int, taken: Tensors) -> Tensors:
-            ctx, z, _ = self._forward(x, parts[i], samples, taken, training=False)
+            ctx, inputs = self._entered(x, parts[i], samples, taken, training=False)
+            z = self.part.infer(self.replica.p, inputs, ctx)
             if self.last and len(samples[parts[i]]):
                 use(parts[i], z)
             return {CHAIN: z, **ctx.stash}
 
         self._run({"inference": forward}, parts)
 
-    def _forward(self, x: Any, part: slice, samples: np.ndarray, taken: Tensors, training: bool) -> tuple[Context, Any, Any]:
-        """(context with what was stashed and not popped, z, saved)."""
+    def _entered(self, x: Any, part: slice, samples: np.ndarray, taken: Tensors, training: bool) -> tuple[Context, Any]:
+        """(context with what was stashed and not popped, the stage's input)."""
         x = x[part] if self.first else taken.pop(CHAIN)
-        ctx = self._stage_context(samples[part], taken, training)
-        return ctx, *self.part.forward(self.replica.p, x, ctx)
+        return self._stage_context(samples[part], taken, training), x
 
     def _stage_context(self, samples: np.ndarray, skips: Tensors, training: bool) -> Context:
         ctx = self._context(samples, training, input_gradient=not self.first)

@@ -11,6 +11,7 @@ from ..core.context import Context
 from ..core.shape import Shape
 from ..kernels import ops
 from ..kernels.op import Op
+from .ending import Ending
 from .module import Module
 
 
@@ -31,6 +32,9 @@ class Activation(Module):
     def forward(self, p: Any, x: Any, ctx: Context) -> tuple[Any, Any]:
         y = self.function(x, pool=ctx.pool, backend=ctx.backend, **self.hyper())
         return y, y if self.from_output else x
+
+    def ending(self, p: Any) -> Ending | None:
+        return Ending(activation=self.function.name) if self.function in (ops.relu, ops.gelu) else None
 
     def backward(self, p: Any, g: Any, saved: Any, dy: Any, ctx: Context) -> Any:
         if not ctx.input_gradient:

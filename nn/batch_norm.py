@@ -20,6 +20,7 @@ from ..core.errors import UsageError
 from ..core.shape import Shape
 from ..core.spec import Init, Spec
 from ..kernels import ops
+from .ending import Ending
 from .module import Module
 
 
@@ -69,6 +70,11 @@ class BatchNorm(Module):
         mean, inverse = mean.astype(x.dtype), (1 / np.sqrt(variance + self.eps)).astype(x.dtype)
         y = ops.batch_norm(x, mean, inverse, p["weight"], p["bias"], activation=self.activation, **place)
         return y, (x, y if self.activation else None, mean, inverse, own, count)
+
+    def ending(self, p: Any) -> Ending:
+        scale = p["weight"] / np.sqrt(p["running_var"].astype(np.float64) + self.eps)
+        bias = p["bias"] - p["running_mean"] * scale
+        return Ending(scale.astype(p["weight"].dtype), bias.astype(p["weight"].dtype), activation=self.activation)
 
     def backward(self, p: Any, g: Any, saved: Any, dy: Any, ctx: Context) -> Any:
         x, y, mean, inverse, own, count = saved

@@ -9,6 +9,7 @@ from ..core.errors import UsageError
 from ..core.shape import Shape
 from ..core.spec import Spec
 from ..kernels import ops
+from .ending import NOTHING, Ending
 from .module import Module
 
 
@@ -45,6 +46,10 @@ class Concat(Module):
             saved.append(kept)
         y = ops.concat(*parts, pool=ctx.pool, backend=ctx.backend)
         return y, (tuple(part.shape[-1] for part in parts), saved)
+
+    def infer(self, p: Any, x: Any, ctx: Context, then: Ending = NOTHING) -> Any:
+        parts = [branch.infer(p.get(name, {}), x, ctx.at(name)) for name, branch in self.children()]
+        return then.applied(ops.concat(*parts, pool=ctx.pool, backend=ctx.backend), ctx)
 
     def backward(self, p: Any, g: Any, saved: Any, dy: Any, ctx: Context) -> Any:
         sizes, kept = saved

@@ -7,6 +7,7 @@ from typing import Any
 from ..core.shape import Window
 from ..kernels import ops
 from .convolution import Convolution
+from .ending import Ending
 
 
 class Conv1d(Convolution):
@@ -26,8 +27,13 @@ class Conv1d(Convolution):
         w = self.window
         return Window((1, *w.kernel), (1, *w.stride), ((0, 0), *w.padding), (1, *w.dilation))
 
-    def convolve(self, x: Any, w: Any, **how: Any) -> Any:
-        return ops.conv2d(x[:, None], w[:, None], self._image(), **how)[:, 0]
+    @property
+    def carries(self) -> tuple[str, ...]:
+        return () if self.activation else Ending._fields
+
+    def convolve(self, x: Any, w: Any, residual: Any = None, **how: Any) -> Any:
+        residual = None if residual is None else residual[:, None]
+        return ops.conv2d(x[:, None], w[:, None], self._image(), residual=residual, **how)[:, 0]
 
     def gradients(self, x: Any, w: Any, dw: Any, dy: Any, by_input: bool, **how: Any) -> Any:
         x, w, dw, dy = (a[:, None] for a in (x, w, dw, dy))

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..kernels import ops
 from .convolution import Convolution
+from .ending import Ending
 
 
 class Conv2d(Convolution):
@@ -18,6 +19,10 @@ class Conv2d(Convolution):
     """
 
     rank = 2
+
+    @property
+    def carries(self) -> tuple[str, ...]:
+        return () if self.activation else Ending._fields
 
     def convolve(self, x: Any, w: Any, **how: Any) -> Any:
         return ops.conv2d(x, w, self.window, **how)

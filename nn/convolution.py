@@ -10,6 +10,7 @@ from ..core.errors import UsageError
 from ..core.shape import Pair, Shape, Window, prod, some
 from ..core.spec import Init, Spec
 from ..kernels import ops
+from .ending import NOTHING, Ending, trained
 from .module import Module
 
 
@@ -34,7 +35,7 @@ class Convolution(Module):
         self.window = Window.of(kernel, stride, padding, dilation, self.rank)
         self.groups = some("groups", groups)
         self.bias = bias
-        self.activation = activation
+        self.activation = trained(type(self).__name__, activation)
 
     def specs(self, shape: Shape) -> list[Spec]:
         self.out_shape(shape)
@@ -76,6 +77,12 @@ class Convolution(Module):
             backend=ctx.backend,
         )
         return y, (x, y if self.activation else None)
+
+    def infer(self, p: Any, x: Any, ctx: Context, then: Ending = NOTHING) -> Any:
+        ending = Ending(bias=p.get("bias"), activation=self.activation).then(then)
+        if ending is None or not then.within(self.carries):
+            return super().infer(p, x, ctx, then)
+        return self.convolve(x, p["weight"], groups=self.groups, pool=ctx.pool, backend=ctx.backend, **ending.given())
 
     def backward(self, p: Any, g: Any, saved: Any, dy: Any, ctx: Context) -> Any:
         x, y = saved

@@ -9,6 +9,7 @@ from ..core.errors import UsageError
 from ..core.random import key
 from ..core.shape import Shape
 from ..kernels import ops
+from .ending import NOTHING, Ending
 from .module import Module
 
 
@@ -32,6 +33,9 @@ class Dropout(Module):
 
     def backward(self, p: Any, g: Any, saved: Any, dy: Any, ctx: Context) -> Any:
         return self._mask(dy, ctx) if ctx.input_gradient else None
+
+    def ending(self, p: Any) -> Ending:
+        return NOTHING
 
     def _mask(self, x: Any, ctx: Context) -> Any:
         if not ctx.training or self.rate == 0:

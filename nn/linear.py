@@ -14,6 +14,7 @@ from ..core.errors import UsageError
 from ..core.shape import Shape, prod, some
 from ..core.spec import Init, Spec
 from ..kernels import ops
+from .ending import NOTHING, Ending, trained
 from .module import Module
 
 
@@ -29,7 +30,7 @@ class Linear(Module):
     def __init__(self, features: int, *, bias: bool = True, activation: str | None = None):
         self.features = some("features", features)
         self.bias = bias
-        self.activation = activation
+        self.activation = trained(type(self).__name__, activation)
 
     def specs(self, shape: Shape) -> list[Spec]:
         width = self._checked(shape)[-1]
@@ -51,6 +52,16 @@ class Linear(Module):
         y = project(x, p["weight"], p.get("bias"), ctx, self.activation)
         return y, (x, y if self.activation else None)
 
+    @property
+    def carries(self) -> tuple[str, ...]:
+        return () if self.activation else ("bias", "residual", "activation")
+
+    def infer(self, p: Any, x: Any, ctx: Context, then: Ending = NOTHING) -> Any:
+        ending = Ending(bias=p.get("bias"), activation=self.activation).then(then)
+        if ending is None or not then.within(self.carries):
+            return super().infer(p, x, ctx, then)
+        return project(x, p["weight"], ending.bias, ctx, ending.activation, ending.residual)
+
     def backward(self, p: Any, g: Any, saved: Any, dy: Any, ctx: Context) -> Any:
         x, y = saved
         if self.activation:
@@ -58,9 +69,12 @@ class Linear(Module):
         return project_back(x, dy, p["weight"], g["weight"], g.get("bias"), ctx)
 
 
-def project(x: Any, weight: Any, bias: Any, ctx: Context, activation: str | None = None) -> Any:
-    """y[...,k] = act( sum_c x[...,c] * weight[k,c] + bias[k] ): one GEMM, whatever the leading axes are."""
-    y = ops.gemm(rows(x), weight, trans_b=True, bias=bias, activation=activation, pool=ctx.pool, backend=ctx.backend)
+def project(x: Any, weight: Any, bias: Any, ctx: Context, activation: str | None = None, residual: Any = None) -> Any:
+    """y[...,k] = act( sum_c x[...,c] * weight[k,c] + bias[k] + residual[...,k] ): one GEMM, whatever the leading axes are."""
+    ending: dict[str, Any] = {"bias": bias, "activation": activation}
+    if residual is not None:
+        ending["residual"] = rows(residual)
+    y = ops.gemm(rows(x), weight, trans_b=True, pool=ctx.pool, backend=ctx.backend, **ending)
     return y.reshape(*x.shape[:-1], len(weight))
 
 

@@ -6,6 +6,9 @@ number of micro-batches and weight versions at the same time, which is what pipe
     y, saved = layer.forward(p, x, ctx)
     dx       = layer.backward(p, g, saved, dy, ctx)        adds the weights' gradients into g
 
+Where no backward follows, y = layer.infer(p, x, ctx) is the same up to rounding, keeps nothing and computes neighbours together
+(nn/ending.py); a new layer need not know.
+
 p and g are views of Arenas: p["weight"] for a layer, p["0"] for a child of a container. p holds what the layer reads,
 weights and buffers; g what it adds into, gradients and statistics. Shapes never contain the batch.
 
@@ -21,6 +24,7 @@ from typing import Any
 from ..core.context import Context
 from ..core.shape import Shape
 from ..core.spec import Spec
+from .ending import NOTHING, Ending
 
 
 class Module:
@@ -46,6 +50,22 @@ class Module:
     def backward(self, p: Any, g: Any, saved: Any, dy: Any, ctx: Context) -> Any:
         """dx, or None where ctx.input_gradient is False; weight gradients are added into g. May overwrite dy."""
         raise NotImplementedError
+
+    def infer(self, p: Any, x: Any, ctx: Context, then: Ending = NOTHING) -> Any:
+        """y where ctx.training is False and no backward follows, with `then` done to it.
+
+        then: within what the layer carries, or a residual and an activation.
+        """
+        return then.applied(self.forward(p, x, ctx)[0], ctx)
+
+    @property
+    def carries(self) -> tuple[str, ...]:
+        """The parts of an Ending that its own op computes."""
+        return ()
+
+    def ending(self, p: Any) -> Ending | None:
+        """What it does in evaluation, if that can be the ending of the layer before it."""
+        return None
 
     def puts(self, shape: Shape) -> dict[str, Shape]:
         """What it puts by in ctx.stash for a later block of its list, and the shape of one sample of it."""

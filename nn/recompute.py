@@ -18,6 +18,7 @@ from ..core.context import Context
 from ..core.shape import Shape
 from ..core.spec import Spec
 from .cost import activations
+from .ending import NOTHING, Ending
 from .module import Module
 from .replica import Replica
 from .sequential import Sequential
@@ -52,6 +53,9 @@ class Recompute(Module):
 
     def forward(self, p: Any, x: Any, ctx: Context) -> tuple[Any, Any]:
         return self.block.forward(p, x, ctx)[0], x
+
+    def infer(self, p: Any, x: Any, ctx: Context, then: Ending = NOTHING) -> Any:
+        return self.block.infer(p, x, ctx, then)
 
     def backward(self, p: Any, g: Any, saved: Any, dy: Any, ctx: Context) -> Any:
         again = self.block.forward(p, saved, ctx)[1]  # y is not needed, and freed

@@ -12,6 +12,7 @@ from ..core.errors import UsageError
 from ..core.shape import Shape
 from ..core.spec import Spec
 from ..kernels import ops
+from .ending import NOTHING, Ending, trained
 from .module import Module
 
 
@@ -23,9 +24,7 @@ class Residual(Module):
     """
 
     def __init__(self, body: Module, shortcut: Module | None = None, activation: str | None = None):
-        if activation not in (None, "relu"):
-            raise UsageError(f'Residual: activation "{activation}" is not known', 'use None or "relu"')
-        self.body, self.shortcut, self.activation = body, shortcut, activation
+        self.body, self.shortcut, self.activation = body, shortcut, trained("Residual", activation)
 
     def children(self) -> list[tuple[str, Module]]:
         return [("body", self.body), *([("shortcut", self.shortcut)] if self.shortcut else [])]
@@ -53,6 +52,11 @@ class Residual(Module):
         if self.activation:
             y = ops.relu(y, out=y, backend=ctx.backend)
         return y, (kept, kept_beside, y if self.activation else None)
+
+    def infer(self, p: Any, x: Any, ctx: Context, then: Ending = NOTHING) -> Any:
+        beside = self.shortcut.infer(p.get("shortcut", {}), x, ctx.at("shortcut")) if self.shortcut else x
+        y = self.body.infer(p.get("body", {}), x, ctx.at("body"), Ending(residual=beside, activation=self.activation))
+        return then.applied(y, ctx)
 
     def backward(self, p: Any, g: Any, saved: Any, dy: Any, ctx: Context) -> Any:
         kept, kept_beside, y = saved

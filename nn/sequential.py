@@ -6,6 +6,7 @@ the cut; and what is tied to a weight outside the part is borrowed: read here, t
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from ..core.errors import UsageError
 from ..core.shape import Shape
 from ..core.spec import Spec
 from ..core.trace import span
+from .ending import NOTHING, Ending
 from .module import Module
 from .stash import live
 
@@ -47,7 +49,9 @@ class Sequential(Module):
         owners = {spec.name for spec in specs}
         unknown = {*self.tie, *self.tie.values()} - owners
         if unknown and self.whole:
-            raise UsageError(f"tie: there is no {', '.join(sorted(unknown))}", f"the weights are {', '.join(sorted(owners))}")
+            raise UsageError(
+                f"tie: there is no {', '.join(sorted(unknown))}", f"the weights are {', '.join(sorted(owners))}"
+            )
         return [self._tied(spec, owners) for spec in specs]
 
     def _tied(self, spec: Spec, owners: set[str]) -> Spec:
@@ -69,6 +73,22 @@ class Sequential(Module):
                 x, kept = block.forward(p.get(name, {}), x, inner)
             saved.append(kept)
         return x, saved
+
+    def infer(self, p: Any, x: Any, ctx: Context, then: Ending = NOTHING) -> Any:
+        """Each block with as many of those behind it, and of `then`, as it carries."""
+        waiting = deque(self.children())
+        while waiting:
+            name, block = waiting.popleft()
+            ending = NOTHING
+            while waiting and (joined := _joined(block, ending, waiting[0][1].ending(p.get(waiting[0][0], {})))):
+                waiting.popleft()
+                ending = joined
+            if not waiting and (joined := _joined(block, ending, then)):
+                ending, then = joined, NOTHING
+            inner = ctx.at(name)
+            with span(ctx.trace, "forward", "forward", inner.path, block.kind):
+                x = block.infer(p.get(name, {}), x, inner, ending)
+        return then.applied(x, ctx)
 
     def backward(
         self, p: Any, g: Any, saved: Any, dy: Any, ctx: Context, after: Callable[[int], None] | None = None
@@ -92,3 +112,9 @@ class Sequential(Module):
     def __repr__(self) -> str:
         inside = "\n".join(f"  ({i}) {block!r}" for i, block in self.children())
         return f"Sequential(\n{inside}\n)"
+
+
+def _joined(block: Module, ending: Ending, more: Ending | None) -> Ending | None:
+    """The ending and one more, if the block carries both."""
+    both = None if more is None else ending.then(more)
+    return both if both is not None and both.within(block.carries) else None

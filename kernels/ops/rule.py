@@ -24,10 +24,8 @@ def epilogue(
     """What is done to the sums of a result of `shape`: rows, such as a bias, are (columns,) each, a residual is like it."""
     need(activation in known, lambda: f"{name}: activation {activation!r} is not one of {known}")
     for what, row in rows.items():
-        need(
-            row is None or row.shape == shape[-1:],
-            lambda what=what, row=row: f"{name}: {what} {row.shape} for {shape[-1]} columns",
-        )
+        if row is not None and row.shape != shape[-1:]:
+            raise UsageError(f"{name}: {what} {row.shape} for {shape[-1]} columns")
     need(residual is None or residual.shape == shape, lambda: f"{name}: residual {residual.shape} for a result {shape}")
 
 
