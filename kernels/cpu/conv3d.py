@@ -13,7 +13,8 @@ from typing import Any
 from ...core.shape import Pair, Shape, Window, prod
 from .brgemm import multiply
 from .conv2d import correlate, packed, padded
-from .conv2d_gradient import by_weight, spread
+from .conv2d_gradient import spread
+from .conv2d_weight import by_weight
 from .padding import Placement, place
 from .panel import Layout
 
@@ -53,8 +54,7 @@ def conv3d_dw(
     x: Any, dy: Any, window: Window, *, out: Any, pool: Any = None, groups: int = 1, accumulate: bool = False
 ) -> None:
     """Gradient by the weights; the op's definition is in kernels/ops/."""
-    x = _placed(x, x.shape[1:4], window, padded, pool)
-    by_weight(x, dy, out, window.stride, window.dilation, groups, accumulate, pool)
+    by_weight(x, dy, out, window, groups, accumulate, pool)
 
 
 def _placed(x: Any, size: Shape, window: Window, room: Callable[[Pair, Window], Placement], pool: Any) -> Any:
