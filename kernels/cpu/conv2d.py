@@ -23,17 +23,16 @@ def conv2d(
     out: Any,
     pool: Any = None,
     groups: int = 1,
-    bias: Any = None,
-    activation: str | None = None,
+    **epilogue: Any,
 ) -> None:
-    """y = act(x * w + bias), cross-correlation; the op's definition is in kernels/ops/."""
+    """y = act(scale * (x * w) + bias + residual), cross-correlation; the op's definition is in kernels/ops/."""
     if depthwise.suits(w, groups):
-        depthwise.forward(x, w, window, out, pool, bias, activation)
+        depthwise.forward(x, w, window, out, pool, **epilogue)
     elif pointwise(window, groups):
         x, w, y = matrix(x), w.reshape(len(w), -1), matrix(out)
-        gemm(x, w, out=y, pool=pool, trans_b=True, bias=bias, activation=activation)
+        gemm(x, w, out=y, pool=pool, trans_b=True, **epilogue)
     else:
-        correlate(x, w, window, out=out, pool=pool, groups=groups, bias=bias, activation=activation)
+        correlate(x, w, window, out=out, pool=pool, groups=groups, **epilogue)
 
 
 def pointwise(window: Window, groups: int) -> bool:

@@ -23,6 +23,7 @@ from .brgemm import addresses
 from .compile import kernel
 from .depthwise_plan import Plan, correlation, gradient
 from .depthwise_tile import depthwise_tile
+from .second_pass import finish
 from .scratch import empty
 from .simd import MR, ROW_BYTES, VECTORS, WIDTH, lanes
 
@@ -34,11 +35,24 @@ def suits(w: Any, groups: int) -> bool:
     return groups > 1 and w.shape[3] == 1
 
 
-def forward(x: Any, w: Any, window: Window, out: Any, pool: Any, bias: Any, activation: str | None) -> None:
-    """y = act(x * w + bias), w: (K, R, S, 1)."""
+def forward(
+    x: Any,
+    w: Any,
+    window: Window,
+    out: Any,
+    pool: Any,
+    scale: Any = None,
+    bias: Any = None,
+    residual: Any = None,
+    activation: str | None = None,
+) -> None:
+    """y = act(scale * (x * w) + bias + residual), w: (K, R, S, 1); a second pass does what its tile does not know."""
+    second = scale is not None or residual is not None or activation == "gelu"
     x = _spread(x, w.shape[0], pool)
     plan = correlation(window, x.shape[1:3], False, w.shape[0], x.dtype)
-    _compute(plan, x, _taps_first(w, pool), out, pool, bias, activation)
+    _compute(plan, x, _taps_first(w, pool), out, pool, *((None, None) if second else (bias, activation)))
+    if second:
+        finish(out, out, pool, 1.0 if scale is None else scale, bias, residual, activation)
 
 
 def dx(dy: Any, w: Any, window: Window, out: Any, pool: Any, bias: Any, activation: str | None) -> None:

@@ -32,12 +32,13 @@ def gemm(
     pool: Any = None,
     trans_a: bool = False,
     trans_b: bool = False,
+    beta: float = 0.0,
     **epilogue: Any,
 ) -> None:
-    """c[m,n] = act( sum_k a[m,k] * b[k,n] + bias[n] ); the op's definition is in kernels/ops/."""
+    """c[m,n] = act( alpha * sum_k a[m,k] * b[k,n] + bias[n] + residual[m,n] ); the op's definition is in kernels/ops/."""
     m, n = out.shape
     k = a.shape[0 if trans_a else 1]
-    multiply(matrices(a.dtype, m, n, k, 1, trans_a, trans_b), a, b, out, **epilogue)
+    multiply(matrices(a.dtype, m, n, k, 1, trans_a, trans_b), a, b, out, **epilogue, **_from_out(beta))
 
 
 def batched_gemm(
@@ -45,15 +46,21 @@ def batched_gemm(
     b: Any,
     *,
     out: Any,
-    pool: Any,
+    pool: Any = None,
     trans_a: bool = False,
     trans_b: bool = False,
+    beta: float = 0.0,
     **epilogue: Any,
 ) -> None:
-    """c[g] = act( a[g] * b[g] + bias[g] ) for every g, as groups of one product.   a: (G, M, K), b: (G, K, N)"""
+    """gemm for every g, as groups of one product; the op's definition is in kernels/ops/."""
     groups, m, n = out.shape
     k = a.shape[1 if trans_a else 2]
-    multiply(matrices(a.dtype, m, n, k, groups, trans_a, trans_b), a, b, out, **epilogue)
+    multiply(matrices(a.dtype, m, n, k, groups, trans_a, trans_b), a, b, out, **epilogue, **_from_out(beta))
+
+
+def _from_out(beta: float) -> dict[str, Any]:
+    """What multiply is told where the product is added to beta * out."""
+    return {"accumulate": True, "beta": beta} if beta else {}
 
 
 @lru_cache(maxsize=512)

@@ -27,7 +27,7 @@ def conv3d(
     Cost: 2*N*O*P*Q*K*T*R*S*C/G flops.
     """
     shape = correlated(3, x.shape, w.shape, window, groups)
-    epilogue("conv3d", bias, activation, w.shape[0])
+    epilogue("conv3d", shape, activation, bias=bias)
     return (Like(shape, x.dtype),)
 
 

@@ -188,6 +188,50 @@ def test_bias_and_relu(case, dtype):
     np.testing.assert_array_equal(fused, np.where(plain > 0, plain, 0))
 
 
+ENDINGS = [  # what follows a convolution: scale, bias, residual and activation
+    ["scale"],
+    ["scale", "bias"],
+    ["residual", "relu"],
+    ["bias", "gelu"],
+    ["scale", "bias", "residual", "relu"],
+    ["scale", "bias", "residual", "gelu"],
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", [case for case in CASES if case.x[0]], ids=str)
+@pytest.mark.parametrize("ending", ENDINGS, ids="+".join)
+def test_what_follows_a_convolution_is_part_of_it(ending, case, dtype):
+    x, w, dy = case.arrays(dtype)
+    arrays = {
+        "scale": normal(7, case.k, dtype),
+        "bias": normal(8, case.k, dtype),
+        "residual": normal(9, dy.shape, dtype),
+    }
+    arrays = {name: array for name, array in arrays.items() if name in ending}
+    how = {"groups": case.groups, "activation": ending[-1] if ending[-1] in ("relu", "gelu") else None}
+    wide = {name: array.astype(float) for name, array in arrays.items()}
+    expected = ops.conv2d.reference(x.astype(float), w.astype(float), case.window, **wide, **how)
+    assert distance(ops.conv2d(x, w, case.window, **arrays, **how), expected) <= ALLOWED[dtype]
+
+
+def test_the_definition_of_what_follows_a_convolution():
+    """The reference is the formula, written out here once more."""
+    x, w, dy = CASES[9].arrays()
+    scale, bias = normal(7, w.shape[0]), normal(8, w.shape[0])
+    found = ops.conv2d.reference(x, w, CASES[9].window, scale=scale, bias=bias, residual=dy, activation="relu")
+    plain = ops.conv2d.reference(x, w, CASES[9].window)
+    np.testing.assert_allclose(found, np.maximum(scale * plain + bias + dy, 0), rtol=1e-12)
+
+
+def test_a_wrong_scale_or_residual_is_refused():
+    x, w, _ = CASES[1].arrays()
+    with pytest.raises(UsageError, match=r"conv2d: scale \(3,\) for 4 columns"):
+        ops.conv2d(x, w, CASES[1].window, scale=np.ones(3))
+    with pytest.raises(UsageError, match=r"conv2d: residual \(4,\) for a result \(2, 3, 4, 4\)"):
+        ops.conv2d(x, w, CASES[1].window, residual=np.ones(4))
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_dw_accumulates_into_out(case):
     x, w, dy = case.arrays()
