@@ -30,7 +30,7 @@ from .forecast import Forecast, forecast
 from .metrics import Metrics
 from .parallel import mesh, stages, strategy
 from .prefetch import Prefetch
-from .sampler import Sampler
+from .sampler import Sampler, in_batches
 
 NONE = np.empty(0, np.int64)  # the indices of no samples
 
@@ -49,6 +49,17 @@ class Job:
     strategy: Synchronous
     metrics: Metrics
     forecast: Forecast
+
+    def warm_up(self, shares: bool = False) -> None:
+        """Makes every kernel ready.   shares: also for the smaller batches that a rank would have among others."""
+        self.sampler.order(0)
+        sizes = {len(batch) for batch in self.test_batches()}.union(self.sampler.sizes)
+        if shares:
+            sizes |= {size >> halved for size in sizes for halved in range(size.bit_length())}
+        self.strategy.warm_up(sorted(sizes, reverse=True))
+
+    def test_batches(self) -> list[np.ndarray]:
+        return in_batches(np.arange(len(self.dataset.test)), self.config.train.batch)
 
 
 def build(config: Config, comm: Communicator) -> Job:
