@@ -1,0 +1,107 @@
+"""Every op on the gpu backend against its definition, its kernels executed on the CPU from their very sources."""
+
+import numpy as np
+import pytest
+from closeness import ALLOWED, distance, normal
+from emulated import Emulated
+from rules import NOWHERE, RULES, arguments, updated
+
+from shoal.core.shape import Window
+from shoal.kernels import ops
+from shoal.kernels.gpu.launch import executed_by
+
+SAMPLES = np.array([3, 1, 2**32 - 1], np.int64)
+KEY = (123456789, 987654321)
+
+
+def labels(n, k):
+    return np.random.default_rng(n).integers(0, k, n)
+
+
+def positive(seed, shape, dtype):
+    return np.abs(normal(seed, shape, dtype)) + dtype(0.1)
+
+
+def channels(dtype, c, *seeds):
+    return [positive(seed, c, dtype) for seed in seeds]
+
+
+def gemm_case(t, m, n, k, trans_a=False, trans_b=False, bias=None, activation=None):
+    a, b = normal(0, (k, m) if trans_a else (m, k), t), normal(1, (n, k) if trans_b else (k, n), t)
+    hyper = {"trans_a": trans_a, "trans_b": trans_b, "activation": activation}
+    return (a, b), {**hyper, "bias": normal(2, n, t) if bias else None}
+
+
+# op -> cases; a case makes (arrays, hyper-parameters) for a dtype.
+CASES = {
+    **{
+        name: [lambda t, n=n: ((3 * normal(0, n, t),), {}) for n in [(0,), (1,), (5, 301), (4096,)]]
+        for name in ["relu", "relu6", "sigmoid", "tanh", "softplus", "silu", "gelu", "gelu_tanh", "copy", "sum_of_squares"]
+    },
+    **{
+        name: [lambda t, n=n: ((normal(0, n, t), 3 * normal(1, n, t)), {}) for n in [(0,), (7,), (5, 301)]]
+        for name in ["relu_dx", "relu6_dx", "sigmoid_dx", "tanh_dx", "softplus_dx", "silu_dx", "gelu_dx", "gelu_tanh_dx", "add", "multiply"]
+    },
+    "leaky_relu": [lambda t: ((normal(0, (5, 7), t),), {"slope": 0.1})],
+    "leaky_relu_dx": [lambda t: ((normal(0, (5, 7), t), normal(1, (5, 7), t)), {"slope": 0.1})],
+    "scaled": [lambda t: ((normal(0, (5, 77), t),), {"s": 0.3})],
+    "add_bias": [lambda t: ((normal(0, (5, 7, 3), t), normal(1, (7, 3), t)), {})],
+    "last_step": [lambda t: ((normal(0, (5, 7, 3), t),), {})],
+    "last_step_dx": [lambda t: ((normal(0, (5, 3), t), 4), {})],
+    "column_sum": [lambda t, s=s: ((normal(0, s, t),), {}) for s in [(1300, 10), (7, 70), (0, 5), (3, 4, 33)]],
+    "column_moments": [lambda t, s=s: ((normal(0, s, t),), {}) for s in [(1300, 10), (3, 4, 33)]],
+    **{name: [lambda t, s=s: ((normal(0, s, t),), {}) for s in [(70, 10), (3, 2, 3000), (1, 1), (0, 4)]] for name in ["row_sum", "row_mean", "row_max", "softmax", "log_softmax"]},
+    **{name: [lambda t, s=s: ((normal(0, s, t), normal(1, s, t)), {}) for s in [(70, 10), (2, 3000)]] for name in ["softmax_dx", "log_softmax_dx"]},
+    "gemm": [
+        lambda t, s=s, h=h: gemm_case(t, *s, **h)
+        for s in [(3, 5, 7), (130, 129, 17), (1, 1, 1), (257, 10, 64), (5, 5, 0)]
+        for h in [{}, {"trans_a": True}, {"trans_b": True}, {"trans_a": True, "trans_b": True}, {"bias": 1, "activation": "relu"}]
+    ],
+    "ordered_sum": [lambda t: ((normal(0, (4, 1001), t),), {})],
+    "batch_norm": [lambda t, a=a: ((normal(0, (9, 5, 7), t), *channels(t, 7, 1, 2, 3, 4)), {"activation": a}) for a in [None, "relu"]],
+    "batch_norm_sums": [lambda t: ((normal(0, (600, 7), t), normal(5, (600, 7), t), *channels(t, 7, 1, 2)), {})],
+    "batch_norm_dx": [lambda t: ((normal(0, (9, 5, 7), t), normal(7, (9, 5, 7), t), *channels(t, 7, 1, 2, 3, 4, 5)), {})],
+    "cross_entropy": [
+        lambda t, n=n, k=k, h=h: ((normal(0, (n, k), t), labels(n, k)), h)
+        for n, k, h in [(5, 10, {}), (70, 3, {"smoothing": 0.1}), (3, 2500, {"scale": 0.5}), (9, 10, {"ignore": 4, "smoothing": 0.2})]
+    ]
+    + [lambda t: ((normal(0, (9, 10), t), labels(9, 10)), {"weights": positive(3, 10, t), "smoothing": 0.1})],
+    "kl_divergence": [lambda t: ((normal(0, (9, 10), t), normal(1, (9, 10), t)), {"temperature": 3.0, "scale": 0.2})],
+    **{name: [lambda t: ((normal(0, (9, 11), t), normal(1, (9, 11), t)), {"scale": 0.2})] for name in ["mse", "l1", "huber"]},
+    "bce_with_logits": [lambda t, h=h: ((normal(0, (9, 11), t), labels(99, 2).reshape(9, 11).astype(t)), {k: f(t) for k, f in h.items()}) for h in [{}, {"pos_weight": lambda t: positive(1, 11, t)}]],
+    "focal": [lambda t: ((normal(0, (9, 11), t), labels(99, 2).reshape(9, 11).astype(t)), {"scale": 0.2})],
+    "random_bits": [lambda t, e=e: ((SAMPLES, KEY, 2**40 + 5, e), {}) for e in [1, 4, 1030]],
+    "dropout": [
+        lambda t: ((normal(0, (3, 5, 7), t), SAMPLES), {"rate": 0.3, "key": KEY, "step": 9}),
+        lambda t: ((normal(0, (3, 2, 3), t), SAMPLES), {"rate": 0.3, "key": KEY, "step": 9, "origin": (1, 2), "whole": (5, 7)}),
+    ],
+}  # fmt: skip
+
+
+def tuples(value):
+    return value if isinstance(value, tuple) else (value,)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", CASES)
+def test_equal_their_definitions(name, dtype):
+    op = getattr(ops, name)
+    with executed_by(Emulated()):
+        for case in CASES[name]:
+            arrays, hyper = case(dtype)
+            for found, expected in zip(tuples(op(*arrays, backend="gpu", **hyper)), tuples(op.reference(*arrays, **hyper)), strict=True):
+                if found.dtype.kind == "f":
+                    assert distance(found, expected) <= ALLOWED[dtype]
+                else:
+                    assert found.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", RULES)
+def test_updates_have_the_bits_of_their_definitions(name, dtype):
+    for n, decay in [(70, NOWHERE), (9000, np.array([[5, 4000], [4090, 8192]], np.int64)), (0, NOWHERE)]:
+        rule, arrays, hyper = arguments(name, n, dtype, decay)
+        expected = tuples(rule.reference(*arrays, **hyper))
+        with executed_by(Emulated()):
+            rule(*arrays, backend="gpu", **hyper)
+        assert [a.tobytes() for a in updated(rule, arrays)] == [a.tobytes() for a in expected]
