@@ -32,6 +32,28 @@ def gemm_case(t, m, n, k, trans_a=False, trans_b=False, bias=None, activation=No
     return (a, b), {**hyper, "bias": normal(2, n, t) if bias else None}
 
 
+# input, output channels, window, groups
+CONVOLUTIONS = [
+    ((2, 7, 9, 3), 5, Window.of(3, padding=1), 1),
+    ((2, 8, 9, 4), 6, Window.of((3, 2), stride=2, padding=((0, 1), (2, 0)), dilation=(1, 2)), 2),
+    ((2, 5, 6, 4), 8, Window.of(3, padding=1), 4),
+    ((1, 13, 12, 130), 140, Window.of(1), 1),
+]
+CONVOLUTIONS_3D = [((2, 3, 4, 5, 4), 6, Window.of((2, 3, 1), stride=(1, 2, 1), padding=((1, 0), (1, 1), (0, 0)), rank=3), 2)]
+POOLS = [Window.of(2, stride=2), Window.of(3, stride=2, padding=1), Window.of((2, 3), padding=((0, 1), (1, 1)), dilation=(2, 1))]
+
+
+def conv_case(which, t, x, k, window, groups):
+    y, rank = (x[0], *window.out(*x[1:-1]), k), len(x) - 2
+    a, dy, w = normal(0, x, t), normal(1, y, t), normal(2, (k, *window.kernel, x[-1] // groups), t)
+    forward = {"groups": groups, "bias": normal(3, k, t), "activation": "relu"}
+    return [((a, w, window), forward), ((dy, w, window, x[1:-1]), {"groups": groups}), ((a, dy, window), {"groups": groups})][which]
+
+
+def winners(t, window):
+    return normal(1, (2, *window.out(7, 9), 3), t), ops.max_pool2d.reference(normal(0, (2, 7, 9, 3), t), window)[1]
+
+
 # op -> cases; a case makes (arrays, hyper-parameters) for a dtype.
 CASES = {
     **{
@@ -57,6 +79,13 @@ CASES = {
         for s in [(3, 5, 7), (130, 129, 17), (1, 1, 1), (257, 10, 64), (5, 5, 0)]
         for h in [{}, {"trans_a": True}, {"trans_b": True}, {"trans_a": True, "trans_b": True}, {"bias": 1, "activation": "relu"}]
     ],
+    **{name: [lambda t, n=n, c=c: conv_case(n, t, *c) for c in CONVOLUTIONS] for name, n in [("conv2d", 0), ("conv2d_dx", 1), ("conv2d_dw", 2)]},
+    **{name: [lambda t, n=n, c=c: conv_case(n, t, *c) for c in CONVOLUTIONS_3D] for name, n in [("conv3d", 0), ("conv3d_dx", 1), ("conv3d_dw", 2)]},
+    "max_pool2d": [lambda t, c=c: ((normal(0, (2, 7, 9, 3), t), c), {}) for c in POOLS],
+    "max_pool2d_dx": [lambda t, c=c: ((*winners(t, c), (7, 9)), {}) for c in POOLS],
+    "max_unpool2d_dx": [lambda t, c=c: ((normal(0, (2, 7, 9, 3), t), winners(t, c)[1]), {}) for c in POOLS],
+    "avg_pool2d": [lambda t, c=c, i=i: ((normal(0, (2, 7, 9, 3), t), c), {"count_include_pad": i}) for c in POOLS for i in (True, False)],
+    "avg_pool2d_dx": [lambda t, c=c, i=i: ((normal(0, (2, *c.out(7, 9), 3), t), c, (7, 9)), {"count_include_pad": i}) for c in POOLS for i in (True, False)],
     "ordered_sum": [lambda t: ((normal(0, (4, 1001), t),), {})],
     "batch_norm": [lambda t, a=a: ((normal(0, (9, 5, 7), t), *channels(t, 7, 1, 2, 3, 4)), {"activation": a}) for a in [None, "relu"]],
     "batch_norm_sums": [lambda t: ((normal(0, (600, 7), t), normal(5, (600, 7), t), *channels(t, 7, 1, 2)), {})],
