@@ -14,43 +14,54 @@ struct Matrix {
     }
 };
 
+// Where the operands are: groups in two digits, each with its distances; rows may have something between them.
+struct Layout {
+    long outer, inner, m, n, k;
+    long a_row, a_outer, a_inner, b_row, b_outer, b_inner, c_row, c_outer, c_inner;
+
+    __device__ explicit Layout(const long* t)
+        : outer(t[0]), inner(t[1]), m(t[2]), n(t[3]), k(t[4]), a_row(t[5]), a_outer(t[6]), a_inner(t[7]), b_row(t[8]),
+          b_outer(t[9]), b_inner(t[10]), c_row(t[11]), c_outer(t[12]), c_inner(t[13]) {}
+};
+
 template <bool A_ALONG, bool B_ALONG>
-__device__ void multiply(const real* a, const real* b, const real* bias, real* c, long groups, long m, long n, long k,
-                         bool biased, bool relu, bool accumulate) {
-    long across = (n + TILE_N - 1) / TILE_N, down = (m + TILE_M - 1) / TILE_M;
-    for (long job = blockIdx.x; job < groups * across * down; job += gridDim.x) {
-        long group = job / (across * down), tile = job % (across * down);
-        Matrix<A_ALONG> left = {a + group * m * k, m, k, A_ALONG ? m : k};
-        Matrix<B_ALONG> right = {b + group * k * n, n, k, B_ALONG ? n : k};
-        real* to = c + group * m * n;
-        product(left, right, tile / across * TILE_M, tile % across * TILE_N, 0, k, [=](long i, long j, real value) {
-            if (i >= m || j >= n) return;
+__device__ void multiply(const real* a, const real* b, const real* bias, real* c, const long* layout, bool biased, bool relu,
+                         bool accumulate) {
+    Layout l(layout);
+    long across = (l.n + TILE_N - 1) / TILE_N, down = (l.m + TILE_M - 1) / TILE_M;
+    for (long job = blockIdx.x; job < l.outer * l.inner * across * down; job += gridDim.x) {
+        long group = job / (across * down), tile = job % (across * down), outer = group / l.inner, inner = group % l.inner;
+        Matrix<A_ALONG> left = {a + outer * l.a_outer + inner * l.a_inner, l.m, l.k, l.a_row};
+        Matrix<B_ALONG> right = {b + outer * l.b_outer + inner * l.b_inner, l.n, l.k, l.b_row};
+        real* to = c + outer * l.c_outer + inner * l.c_inner;
+        product(left, right, tile / across * TILE_M, tile % across * TILE_N, 0, l.k, [=](long i, long j, real value) {
+            if (i >= l.m || j >= l.n) return;
             if (biased) value += bias[j];
-            if (accumulate) value += to[i * n + j];
-            to[i * n + j] = relu && value <= 0 ? real(0) : value;
+            if (accumulate) value += to[i * l.c_row + j];
+            to[i * l.c_row + j] = relu && value <= 0 ? real(0) : value;
         });
     }
 }
 
 extern "C" {
 
-__global__ void __launch_bounds__(256) gemm_nn(const real* a, const real* b, const real* bias, real* c, long groups, long m,
-                                               long n, long k, bool biased, bool relu, bool accumulate) {
-    multiply<false, true>(a, b, bias, c, groups, m, n, k, biased, relu, accumulate);
+__global__ void __launch_bounds__(256) gemm_nn(const real* a, const real* b, const real* bias, real* c, const long* layout,
+                                               bool biased, bool relu, bool accumulate) {
+    multiply<false, true>(a, b, bias, c, layout, biased, relu, accumulate);
 }
 
-__global__ void __launch_bounds__(256) gemm_nt(const real* a, const real* b, const real* bias, real* c, long groups, long m,
-                                               long n, long k, bool biased, bool relu, bool accumulate) {
-    multiply<false, false>(a, b, bias, c, groups, m, n, k, biased, relu, accumulate);
+__global__ void __launch_bounds__(256) gemm_nt(const real* a, const real* b, const real* bias, real* c, const long* layout,
+                                               bool biased, bool relu, bool accumulate) {
+    multiply<false, false>(a, b, bias, c, layout, biased, relu, accumulate);
 }
 
-__global__ void __launch_bounds__(256) gemm_tn(const real* a, const real* b, const real* bias, real* c, long groups, long m,
-                                               long n, long k, bool biased, bool relu, bool accumulate) {
-    multiply<true, true>(a, b, bias, c, groups, m, n, k, biased, relu, accumulate);
+__global__ void __launch_bounds__(256) gemm_tn(const real* a, const real* b, const real* bias, real* c, const long* layout,
+                                               bool biased, bool relu, bool accumulate) {
+    multiply<true, true>(a, b, bias, c, layout, biased, relu, accumulate);
 }
 
-__global__ void __launch_bounds__(256) gemm_tt(const real* a, const real* b, const real* bias, real* c, long groups, long m,
-                                               long n, long k, bool biased, bool relu, bool accumulate) {
-    multiply<true, false>(a, b, bias, c, groups, m, n, k, biased, relu, accumulate);
+__global__ void __launch_bounds__(256) gemm_tt(const real* a, const real* b, const real* bias, real* c, const long* layout,
+                                               bool biased, bool relu, bool accumulate) {
+    multiply<true, false>(a, b, bias, c, layout, biased, relu, accumulate);
 }
 }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from .launch import BLOCK, WAVES, Source
+from .memory import constant
 from .reduction import column_sum as column_sum  # an op of this file
 
 _kernels = Source("gemm.cu")
@@ -27,23 +30,42 @@ def gemm(
     """c[m,n] = act( sum_k a[m,k] * b[k,n] + bias[n] )"""
     m, n = out.shape
     k = a.shape[0] if trans_a else a.shape[1]
-    multiply(a, b, out, (1, m, n, k), trans_a, trans_b, bias, activation, accumulate)
+    multiply(a, b, out, m, n, k, trans_a=trans_a, trans_b=trans_b, bias=bias, activation=activation, accumulate=accumulate)
+
+
+class Operand(NamedTuple):
+    """Where a matrix of each group is: numbers from row to row, and from group to group by its two digits."""
+
+    row: int
+    outer: int = 0
+    inner: int = 0
 
 
 def multiply(
     a: Any,
     b: Any,
-    out: Any,
-    shape: tuple[int, int, int, int],
+    c: Any,
+    m: int,
+    n: int,
+    k: int,
+    *,
+    groups: tuple[int, int] = (1, 1),
+    of_a: Operand | None = None,
+    of_b: Operand | None = None,
+    of_c: Operand | None = None,
     trans_a: bool = False,
     trans_b: bool = False,
     bias: Any = None,
     activation: str | None = None,
     accumulate: bool = False,
 ) -> None:
-    """c[g] = act( a[g] * b[g] + bias ) for every g.   shape: (G, M, N, K)"""
-    groups, m, n, _ = shape
-    kernel = f"gemm_{'nt'[trans_a]}{'nt'[trans_b]}"
-    grid = min(groups * -(-m // TILE) * -(-n // TILE), WAVES)
-    given = out if bias is None else bias  # some array of the right type where there is no bias
-    _kernels.launch(kernel, grid, BLOCK, a, b, given, out, *shape, bias is not None, activation == "relu", accumulate)
+    """c[g] = act( a[g] * b[g] + bias ) for every group g.   of_a, of_b, of_c: matrices without gaps where they are not given."""
+    of_a = of_a or Operand(m if trans_a else k, m * k * groups[1], m * k)
+    of_b = of_b or Operand(k if trans_b else n, k * n * groups[1], k * n)
+    of_c = of_c or Operand(n, m * n * groups[1], m * n)
+    table = (*groups, m, n, k, *of_a, *of_b, *of_c)
+    layout = constant(c, ("product", *table), lambda: np.array(table, np.int64))
+    grid = min(groups[0] * groups[1] * -(-m // TILE) * -(-n // TILE), WAVES)
+    given = c if bias is None else bias  # some array of the right type where there is no bias
+    switches = bias is not None, activation == "relu", accumulate
+    _kernels.launch(f"gemm_{'nt'[trans_a]}{'nt'[trans_b]}", grid, BLOCK, a, b, given, c, layout, *switches)

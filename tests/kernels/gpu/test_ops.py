@@ -32,6 +32,8 @@ def gemm_case(t, m, n, k, trans_a=False, trans_b=False, bias=None, activation=No
     return (a, b), {**hyper, "bias": normal(2, n, t) if bias else None}
 
 
+MASK = np.array([[True, True, False, True, False], [False] * 5])
+
 # input, output channels, window, groups
 CONVOLUTIONS = [
     ((2, 7, 9, 3), 5, Window.of(3, padding=1), 1),
@@ -86,6 +88,21 @@ CASES = {
     "max_unpool2d_dx": [lambda t, c=c: ((normal(0, (2, 7, 9, 3), t), winners(t, c)[1]), {}) for c in POOLS],
     "avg_pool2d": [lambda t, c=c, i=i: ((normal(0, (2, 7, 9, 3), t), c), {"count_include_pad": i}) for c in POOLS for i in (True, False)],
     "avg_pool2d_dx": [lambda t, c=c, i=i: ((normal(0, (2, *c.out(7, 9), 3), t), c, (7, 9)), {"count_include_pad": i}) for c in POOLS for i in (True, False)],
+    "gather": [lambda t: ((normal(0, (9, 5), t), np.array([[3, 0, -1], [8, 9, 3]])), {})],
+    "scatter_add": [lambda t: ((normal(0, (4, 3, 5), t), np.array([[3, 0, -1], [8, 9, 3], [3, 3, 1], [0, 2, 2]])), {"size": 9})],
+    "concat": [lambda t: (tuple(normal(c, (4, 3, c), t) for c in (2, 5, 1)), {})],
+    "split": [lambda t: ((normal(0, (4, 3, 8), t), (2, 5, 1)), {})],
+    "upsample2d": [lambda t, m=m, k=k: ((normal(0, (2, 3, 4, 5), t), k, m), {}) for m in ("nearest", "linear") for k in [(2, 3), (1, 4)]],
+    "upsample2d_dx": [lambda t, m=m, k=k: ((normal(0, (2, 3 * k[0], 4 * k[1], 5), t), k, m), {}) for m in ("nearest", "linear") for k in [(2, 3), (1, 4)]],
+    "group_norm": [lambda t, s=s, g=g: ((normal(0, s, t), *channels(t, 6, 1, 2)), {"groups": g, "eps": 1e-5}) for s, g in [((3, 5, 7, 6), 3), ((4, 6), 1), ((2, 400, 6), 2)]],
+    "group_norm_dx": [lambda t: ((normal(0, (3, 5, 6), t), normal(1, (3, 5, 6), t), normal(2, (3, 2), t), positive(3, (3, 2), t), positive(4, 6, t)), {})],
+    "group_norm_dw": [lambda t: ((normal(0, (3, 5, 6), t), normal(1, (3, 5, 6), t), normal(2, (3, 2), t), positive(3, (3, 2), t)), {})],
+    "dice": [
+        lambda t: ((normal(0, (3, 7, 5, 4), t), labels(105, 4).reshape(3, 7, 5)), {"smooth": 0.5}),
+        lambda t: ((normal(0, (3, 300, 2), t), labels(1800, 2).reshape(3, 300, 2).astype(t)), {"scale": 0.5}),
+    ],
+    "attention": [lambda t, c=c, m=m: ((normal(0, (2, 5, 24), t),), {"heads": 2, "causal": c, "mask": m}) for c in (False, True) for m in (None, MASK)],
+    "attention_dx": [lambda t: ((normal(0, (2, 5, 8), t), normal(1, (2, 5, 24), t), positive(2, (2, 2, 5, 5), t)), {"heads": 2})],
     "ordered_sum": [lambda t: ((normal(0, (4, 1001), t),), {})],
     "batch_norm": [lambda t, a=a: ((normal(0, (9, 5, 7), t), *channels(t, 7, 1, 2, 3, 4)), {"activation": a}) for a in [None, "relu"]],
     "batch_norm_sums": [lambda t: ((normal(0, (600, 7), t), normal(5, (600, 7), t), *channels(t, 7, 1, 2)), {})],
@@ -120,7 +137,8 @@ def test_equal_their_definitions(name, dtype):
             arrays, hyper = case(dtype)
             for found, expected in zip(tuples(op(*arrays, backend="gpu", **hyper)), tuples(op.reference(*arrays, **hyper)), strict=True):
                 if found.dtype.kind == "f":
-                    assert distance(found, expected) <= ALLOWED[dtype]
+                    assert np.array_equal(np.isnan(found), np.isnan(expected))
+                    assert distance(np.nan_to_num(found), np.nan_to_num(expected)) <= ALLOWED[dtype]
                 else:
                     assert found.tobytes() == expected.tobytes()
 
