@@ -53,7 +53,7 @@ class Cubin:
             kept["spills"] += int(spills or 0)
             kept["registers"] += int(registers or 0)
             kept["shared"] += int(shared or 0)
-        return {name: Resources(**kept) for name, kept in found.items() if name}
+        return {name: Resources(**kept) for name, kept in found.items() if not name.startswith("__internal")}
 
 
 @lru_cache(maxsize=256)

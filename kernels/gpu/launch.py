@@ -77,8 +77,8 @@ class Source:
         parameters = self.kernels[name]
         if len(args) != len(parameters):
             raise UsageError(f"{self.file}: {name} takes {len(parameters)} arguments, not {len(args)}")
-        reals = [a.dtype for p, a in zip(parameters, args, strict=True) if p.kind == "real" and p.pointer]
-        dtype = reals[0] if reals else np.dtype(np.float32)
+        reals = [a for p, a in zip(parameters, args, strict=True) if p.kind == "real" and p.pointer and hasattr(a, "dtype")]
+        dtype = reals[0].dtype if reals else np.dtype(np.float32)
         ready = tuple(self._fitting(name, p, a, dtype) for p, a in zip(parameters, args, strict=True))
         (_device[-1] if _device else _cuda()).run(self.file, name, dtype, grid, block, shared, ready)
 

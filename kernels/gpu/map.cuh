@@ -1,6 +1,11 @@
 // Element by element: y[i] = f(a[i], b[i], ...), in packs of 16 bytes wherever all arrays allow it.
 #pragma once
 
+#ifndef INFINITY  // NVRTC has no math.h
+#define INFINITY __int_as_float(0x7f800000)
+#define NAN __int_as_float(0x7fffffff)
+#endif
+
 constexpr int PACK = 16 / sizeof(real);
 
 struct alignas(16) Pack {

@@ -8,6 +8,7 @@ from rules import NOWHERE, RULES, arguments, updated
 
 from shoal.core.shape import Window
 from shoal.kernels import ops
+from shoal.kernels.op import Op
 from shoal.kernels.gpu.launch import executed_by
 
 SAMPLES = np.array([3, 1, 2**32 - 1], np.int64)
@@ -33,6 +34,19 @@ def gemm_case(t, m, n, k, trans_a=False, trans_b=False, bias=None, activation=No
 
 
 MASK = np.array([[True, True, False, True, False], [False] * 5])
+
+LENGTHS = np.array([4, 2, 0])
+
+
+def backwards(t, name, lengths, last):
+    """The arguments of a recurrence's gradient, its forward's results among them."""
+    forward = getattr(ops, name.removesuffix("_dx"))
+    g = {"rnn": 1, "lstm": 4}.get(forward.name, 3)
+    u = normal(1, (g * 5, 5), t)
+    results = tuples(forward.reference(normal(0, (3, 4, g * 5), t), u, normal(2, g * 5, t), lengths=lengths))
+    kept = {"rnn": results, "lstm": results[1:], "gru": results, "gru_cho": results[:2]}[forward.name]
+    return (normal(3, (3, 5) if last else (3, 4, 5), t), *kept, u), {"lengths": lengths}
+
 
 # input, output channels, window, groups
 CONVOLUTIONS = [
@@ -103,6 +117,9 @@ CASES = {
     ],
     "attention": [lambda t, c=c, m=m: ((normal(0, (2, 5, 24), t),), {"heads": 2, "causal": c, "mask": m}) for c in (False, True) for m in (None, MASK)],
     "attention_dx": [lambda t: ((normal(0, (2, 5, 8), t), normal(1, (2, 5, 24), t), positive(2, (2, 2, 5, 5), t)), {"heads": 2})],
+    **{name: [lambda t, g=g, n=n: ((normal(0, (3, 4, g * 5), t), normal(1, (g * 5, 5), t), normal(2, g * 5, t)), {"lengths": n}) for n in (None, LENGTHS)] for name, g in [("rnn", 1), ("lstm", 4), ("gru", 3), ("gru_cho", 3)]},
+    **{name: [lambda t, name=name, n=n, last=last: backwards(t, name, n, last) for n in (None, LENGTHS) for last in (False, True)] for name in ("rnn_dx", "lstm_dx", "gru_dx", "gru_cho_dx")},
+    "recurrent_dw": [lambda t, h=h: ((normal(0, (3, 4, 15), t), normal(1, (3, 4, 5), t)), h) for h in [{}, {"shift": 0, "start": 5, "stop": 10}]],
     "ordered_sum": [lambda t: ((normal(0, (4, 1001), t),), {})],
     "batch_norm": [lambda t, a=a: ((normal(0, (9, 5, 7), t), *channels(t, 7, 1, 2, 3, 4)), {"activation": a}) for a in [None, "relu"]],
     "batch_norm_sums": [lambda t: ((normal(0, (600, 7), t), normal(5, (600, 7), t), *channels(t, 7, 1, 2)), {})],
@@ -152,3 +169,32 @@ def test_updates_have_the_bits_of_their_definitions(name, dtype):
         with executed_by(Emulated()):
             rule(*arrays, backend="gpu", **hyper)
         assert [a.tobytes() for a in updated(rule, arrays)] == [a.tobytes() for a in expected]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name, hyper", [("fill_uniform", {"low": -1.0, "high": 2.0}), ("fill_normal", {"deviation": 0.5})])
+@pytest.mark.parametrize("slice_", [{}, {"origin": (1, 3), "whole": (9, 41)}])
+def test_what_is_drawn(name, hyper, slice_, dtype):
+    op, x = getattr(ops, name), np.empty((5, 33), dtype)
+    with executed_by(Emulated()):
+        op(x, key=KEY, backend="gpu", **hyper, **slice_)
+    assert distance(x, op.reference(x, key=KEY, **hyper, **slice_)) <= ALLOWED[dtype]
+
+
+def test_every_op_has_a_kernel_and_a_case():
+    table = {name for name, op in vars(ops).items() if isinstance(op, Op)}
+    tested = {*CASES, *(rule.name for rule, _, _ in RULES.values()), "fill_uniform", "fill_normal"}
+    assert table - tested == {"look_ahead"} - tested
+
+
+@pytest.mark.parametrize("accumulate", ["column_sum", "conv2d_dw", "gemm", "scatter_add", "group_norm_dw", "recurrent_dw"])
+def test_accumulation_adds_into_what_is_there(accumulate):
+    op = getattr(ops, accumulate)
+    arrays, hyper = CASES[accumulate][0](np.float64)
+    expected = tuples(op.reference(*arrays, **hyper))
+    outs = tuple(normal(9, e.shape) for e in expected)
+    before = [out.copy() for out in outs]
+    with executed_by(Emulated()):
+        op(*arrays, out=outs if len(outs) > 1 else outs[0], accumulate=True, backend="gpu", **hyper)
+    for out, old, added in zip(outs, before, expected, strict=True):
+        assert distance(out, old + added) <= 1e-12
