@@ -51,7 +51,9 @@ class Emulated:
         for a, one, other in zip(args, ascending, descending, strict=True):
             if isinstance(a, np.ndarray):
                 one.unharmed(name)
-                assert one.inside.tobytes() == other.inside.tobytes(), f"{name}: the result depends on the threads' order"
+                assert one.inside.tobytes() == other.inside.tobytes(), (
+                    f"{name}: the result depends on the threads' order"
+                )
                 if not a.flags.writeable:
                     continue
                 a[...] = one.inside
@@ -87,7 +89,9 @@ def _library(file: str, dtype: str) -> ctypes.CDLL:
     if not made.exists():
         flags = ["-O1", "-std=c++17", "-shared", "-fPIC", "-w", f"-Dreal={REAL[dtype]}", f"-I{SOURCES}", f"-I{HERE}"]
         with tempfile.NamedTemporaryFile(dir=made.parent, suffix=".so") as part:
-            subprocess.run(["g++", *flags, "-x", "c++", "-", "-o", part.name], input=_program(file), text=True, check=True)
+            subprocess.run(
+                ["g++", *flags, "-x", "c++", "-", "-o", part.name], input=_program(file), text=True, check=True
+            )
             made.write_bytes(Path(part.name).read_bytes())
     return ctypes.CDLL(str(made))
 

@@ -17,7 +17,15 @@ def column_moments(x: Any, *, out: Any, pool: Any = None) -> None:
 
 
 def batch_norm(
-    x: Any, mean: Any, inverse: Any, weight: Any, bias: Any, *, out: Any, pool: Any = None, activation: str | None = None
+    x: Any,
+    mean: Any,
+    inverse: Any,
+    weight: Any,
+    bias: Any,
+    *,
+    out: Any,
+    pool: Any = None,
+    activation: str | None = None,
 ) -> None:
     """y[m,c] = act( (x[m,c] - mean[c]) * inverse[c] * weight[c] + bias[c] )"""
     arrays = x, mean, inverse, weight, bias, out
@@ -30,7 +38,16 @@ def batch_norm_sums(dy: Any, x: Any, mean: Any, inverse: Any, *, out: Any, pool:
 
 
 def batch_norm_dx(
-    dy: Any, x: Any, mean: Any, inverse: Any, weight: Any, mean_dy: Any, mean_product: Any, *, out: Any, pool: Any = None
+    dy: Any,
+    x: Any,
+    mean: Any,
+    inverse: Any,
+    weight: Any,
+    mean_dy: Any,
+    mean_product: Any,
+    *,
+    out: Any,
+    pool: Any = None,
 ) -> None:
     """dx = weight * inverse * (dy - mean_dy - xn * mean_product)"""
     arrays = dy, x, mean, inverse, weight, mean_dy, mean_product, out

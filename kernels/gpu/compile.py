@@ -75,7 +75,10 @@ def cubin(file: str, arch: str, dtype: str) -> Cubin:
 def _compile(file: str, options: tuple[str, ...]) -> Cubin:
     nvrtc, names = _nvrtc(), [path.name for path in headers()]
     program = nvrtc.createProgram(
-        (SOURCES / file).read_text(), file, [(SOURCES / name).read_bytes() for name in names], [n.encode() for n in names]
+        (SOURCES / file).read_text(),
+        file,
+        [(SOURCES / name).read_bytes() for name in names],
+        [n.encode() for n in names],
     )
     try:
         nvrtc.compileProgram(program, options)
@@ -122,7 +125,7 @@ def _keep(path: Path, content: bytes) -> None:
     """Whole or not at all: ranks compile at the same time."""
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
         file.write(content)
-    os.replace(file.name, path)
+    Path(file.name).replace(path)
 
 
 @cache

@@ -23,7 +23,14 @@ def geometry(like: Any, x: Shape, y: Shape, window: Window, groups: int) -> Any:
     def make() -> np.ndarray:
         missing = 3 - len(window.kernel)
         three = lambda values, fill: (*[fill] * missing, *values)  # noqa: E731
-        sizes = (*three(x[:-1], 1), x[-1] // groups, *three(y[:-1], 1), y[-1] // groups, *three(window.kernel, 1), groups)
+        sizes = (
+            *three(x[:-1], 1),
+            x[-1] // groups,
+            *three(y[:-1], 1),
+            y[-1] // groups,
+            *three(window.kernel, 1),
+            groups,
+        )
         befores = three([before for before, _ in window.padding], 0)
         return np.array([*sizes, *three(window.stride, 1), *three(window.dilation, 1), *befores], np.int32)
 

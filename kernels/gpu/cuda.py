@@ -52,7 +52,9 @@ def _cupy() -> Any:
     try:
         import cupy
     except ImportError as error:
-        raise PlatformError(f"the gpu backend needs CuPy: {error}", 'pip install "shoal[cuda13]" (or cuda12)') from error
+        raise PlatformError(
+            f"the gpu backend needs CuPy: {error}", 'pip install "shoal[cuda13]" (or cuda12)'
+        ) from error
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:

@@ -13,9 +13,7 @@ from .memory import scratch
 _kernels = Source("dice.cu")
 
 
-def dice(
-    z: Any, target: Any, *, out: Any, pool: Any = None, smooth: float = 1.0, scale: float = 1.0
-) -> None:
+def dice(z: Any, target: Any, *, out: Any, pool: Any = None, smooth: float = 1.0, scale: float = 1.0) -> None:
     """loss[n] = 1 - 1/K * sum_k ( 2 I[n,k] + smooth ) / ( P[n,k] + T[n,k] + smooth )"""
     loss, dz = out
     samples, pixels, classes, labels = len(z), prod(z.shape[1:-1]), z.shape[-1], target.dtype == np.int64
@@ -24,4 +22,6 @@ def dice(
     ratios = scratch(pool, z, (samples, classes, 2), z.dtype)
     grid = min(samples * classes, WAVES)
     _kernels.launch("dice_sums", grid, BLOCK, z, *targets, ratios, dz, samples, pixels, classes, smooth, labels)
-    _kernels.launch("dice", *cover(samples * pixels, 1), *targets, ratios, loss, dz, samples, pixels, classes, scale, labels)
+    _kernels.launch(
+        "dice", *cover(samples * pixels, 1), *targets, ratios, loss, dz, samples, pixels, classes, scale, labels
+    )

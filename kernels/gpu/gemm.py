@@ -30,7 +30,9 @@ def gemm(
     """c[m,n] = act( sum_k a[m,k] * b[k,n] + bias[n] )"""
     m, n = out.shape
     k = a.shape[0] if trans_a else a.shape[1]
-    multiply(a, b, out, m, n, k, trans_a=trans_a, trans_b=trans_b, bias=bias, activation=activation, accumulate=accumulate)
+    multiply(
+        a, b, out, m, n, k, trans_a=trans_a, trans_b=trans_b, bias=bias, activation=activation, accumulate=accumulate
+    )
 
 
 class Operand(NamedTuple):

@@ -20,9 +20,7 @@ def gather(table: Any, rows: Any, *, out: Any, pool: Any = None) -> None:
     kernels.launch("gather", *cover(out.size, 1), table, rows, out, out.size, table.shape[1], len(table))
 
 
-def scatter_add(
-    dy: Any, rows: Any, *, size: int, out: Any, pool: Any = None, accumulate: bool = False
-) -> None:
+def scatter_add(dy: Any, rows: Any, *, size: int, out: Any, pool: Any = None, accumulate: bool = False) -> None:
     """y[v,c] = sum_{i: rows[i] = v} dy[i,c], in the order of i."""
     flat = rows.reshape(-1)
     inside = np.where((flat >= 0) & (flat < size), flat, size)  # the others stand behind the last row

@@ -23,7 +23,14 @@ from .compile import SOURCES
 BLOCK = 256  # threads of a block, where nothing asks for another number
 WAVES = 132 * 16  # blocks at most: enough to fill the largest GPU so far; each then walks on by the grid's stride
 PACK = 4  # elements that a thread takes at once
-TYPES = {"double": np.float64, "float": np.float32, "long": np.int64, "int": np.int32, "unsigned": np.uint32, "bool": np.bool_}
+TYPES = {
+    "double": np.float64,
+    "float": np.float32,
+    "long": np.int64,
+    "int": np.int32,
+    "unsigned": np.uint32,
+    "bool": np.bool_,
+}
 
 _KERNEL = re.compile(r"__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\s*\(([^)]*)\)")
 
@@ -77,7 +84,9 @@ class Source:
         parameters = self.kernels[name]
         if len(args) != len(parameters):
             raise UsageError(f"{self.file}: {name} takes {len(parameters)} arguments, not {len(args)}")
-        reals = [a for p, a in zip(parameters, args, strict=True) if p.kind == "real" and p.pointer and hasattr(a, "dtype")]
+        reals = [
+            a for p, a in zip(parameters, args, strict=True) if p.kind == "real" and p.pointer and hasattr(a, "dtype")
+        ]
         dtype = reals[0].dtype if reals else np.dtype(np.float32)
         ready = tuple(self._fitting(name, p, a, dtype) for p, a in zip(parameters, args, strict=True))
         (_device[-1] if _device else _cuda()).run(self.file, name, dtype, grid, block, shared, ready)
@@ -86,7 +95,7 @@ class Source:
         declared = np.dtype(dtype if p.kind == "real" else TYPES[p.kind])
         if not p.pointer:
             return declared.type(value)
-        if getattr(value, "dtype", None) != declared or not value.flags.c_contiguous:
+        if not hasattr(value, "dtype") or value.dtype != declared or not value.flags.c_contiguous:
             found = f"{value.dtype}{value.shape}, strides {value.strides}" if hasattr(value, "dtype") else repr(value)
             raise UsageError(f"{self.file}: {p.name} of {kernel} is {found}, not a contiguous array of {declared}")
         return value

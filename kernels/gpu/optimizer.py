@@ -35,7 +35,16 @@ def momentum(
 
 
 def sutskever(
-    w: Any, g: Any, velocity: Any, decay: Any, *, out: Any, pool: Any, lr: float, momentum: float, weight_decay: float = 0.0
+    w: Any,
+    g: Any,
+    velocity: Any,
+    decay: Any,
+    *,
+    out: Any,
+    pool: Any,
+    lr: float,
+    momentum: float,
+    weight_decay: float = 0.0,
 ) -> None:
     """v <- momentum * v - lr * d,   w <- w + v"""
     update("sutskever", w, g, velocity, decay=decay, numbers=(lr, momentum), weight_decay=weight_decay)

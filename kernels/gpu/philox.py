@@ -20,7 +20,15 @@ def random_bits(samples: Any, key: Key, step: int, elements: int, *, out: Any, p
 
 
 def fill_uniform(
-    x: Any, *, key: Key, low: float, high: float, out: Any = None, pool: Any = None, origin: Shape = (), whole: Shape = ()
+    x: Any,
+    *,
+    key: Key,
+    low: float,
+    high: float,
+    out: Any = None,
+    pool: Any = None,
+    origin: Shape = (),
+    whole: Shape = (),
 ) -> None:
     """x[e] = low + (high - low) * (bits[e] + 0.5) / 2^32"""
     starts, length = runs(x, x.shape, origin, whole)

@@ -14,7 +14,9 @@ def update(
     rule: str, w: Any, g: Any, *slots: Any, decay: Any, numbers: tuple, weight_decay: float = 0.0, shrink: float = 1.0
 ) -> None:
     """Passes over all buffers once; an unused slot, (0,), is never touched."""
-    _kernels.launch(rule, blocks(w.size), BLOCK, w, g, *slots, decay, len(decay), w.size, weight_decay, shrink, *numbers)
+    _kernels.launch(
+        rule, blocks(w.size), BLOCK, w, g, *slots, decay, len(decay), w.size, weight_decay, shrink, *numbers
+    )
 
 
 def look_ahead(w: Any, exact: Any, velocity: Any, momentum: float) -> None:

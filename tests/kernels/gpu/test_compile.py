@@ -37,12 +37,14 @@ def test_no_kernel_spills_and_all_fit(file, arch, dtype):
     held = json.loads(TABLE.read_text())[arch][dtype][file]
     for name, (registers, shared, spills) in found.items():
         assert spills == 0 and shared <= 48 * 1024, name
-        assert registers <= held[name][0] + 8 and shared == held[name][1], f"{name}: {found[name]}, the table has {held[name]}"
+        assert registers <= held[name][0] + 8 and shared == held[name][1], (
+            f"{name}: {found[name]}, the table has {held[name]}"
+        )
 
 
 def test_a_mistake_is_shown_with_its_line(tmp_path, monkeypatch):
     monkeypatch.setattr(compile, "SOURCES", tmp_path)
-    (tmp_path / "wrong.cu").write_text("extern \"C\" __global__ void f(real* y) {\n    y[0] = nothing;\n}\n")
+    (tmp_path / "wrong.cu").write_text('extern "C" __global__ void f(real* y) {\n    y[0] = nothing;\n}\n')
     with pytest.raises(PlatformError) as error:
         compile.cubin("wrong.cu", "sm_80", "float32")
     assert 'identifier "nothing" is undefined' in str(error.value)

@@ -8,8 +8,8 @@ from rules import NOWHERE, RULES, arguments, updated
 
 from shoal.core.shape import Window
 from shoal.kernels import ops
-from shoal.kernels.op import Op
 from shoal.kernels.gpu.launch import executed_by
+from shoal.kernels.op import Op
 
 SAMPLES = np.array([3, 1, 2**32 - 1], np.int64)
 KEY = (123456789, 987654321)
@@ -55,15 +55,25 @@ CONVOLUTIONS = [
     ((2, 5, 6, 4), 8, Window.of(3, padding=1), 4),
     ((1, 13, 12, 130), 140, Window.of(1), 1),
 ]
-CONVOLUTIONS_3D = [((2, 3, 4, 5, 4), 6, Window.of((2, 3, 1), stride=(1, 2, 1), padding=((1, 0), (1, 1), (0, 0)), rank=3), 2)]
-POOLS = [Window.of(2, stride=2), Window.of(3, stride=2, padding=1), Window.of((2, 3), padding=((0, 1), (1, 1)), dilation=(2, 1))]
+CONVOLUTIONS_3D = [
+    ((2, 3, 4, 5, 4), 6, Window.of((2, 3, 1), stride=(1, 2, 1), padding=((1, 0), (1, 1), (0, 0)), rank=3), 2)
+]
+POOLS = [
+    Window.of(2, stride=2),
+    Window.of(3, stride=2, padding=1),
+    Window.of((2, 3), padding=((0, 1), (1, 1)), dilation=(2, 1)),
+]
 
 
 def conv_case(which, t, x, k, window, groups):
-    y, rank = (x[0], *window.out(*x[1:-1]), k), len(x) - 2
+    y = (x[0], *window.out(*x[1:-1]), k)
     a, dy, w = normal(0, x, t), normal(1, y, t), normal(2, (k, *window.kernel, x[-1] // groups), t)
     forward = {"groups": groups, "bias": normal(3, k, t), "activation": "relu"}
-    return [((a, w, window), forward), ((dy, w, window, x[1:-1]), {"groups": groups}), ((a, dy, window), {"groups": groups})][which]
+    return [
+        ((a, w, window), forward),
+        ((dy, w, window, x[1:-1]), {"groups": groups}),
+        ((a, dy, window), {"groups": groups}),
+    ][which]
 
 
 def winners(t, window):
@@ -74,11 +84,33 @@ def winners(t, window):
 CASES = {
     **{
         name: [lambda t, n=n: ((3 * normal(0, n, t),), {}) for n in [(0,), (1,), (5, 301), (4096,)]]
-        for name in ["relu", "relu6", "sigmoid", "tanh", "softplus", "silu", "gelu", "gelu_tanh", "copy", "sum_of_squares"]
+        for name in [
+            "relu",
+            "relu6",
+            "sigmoid",
+            "tanh",
+            "softplus",
+            "silu",
+            "gelu",
+            "gelu_tanh",
+            "copy",
+            "sum_of_squares",
+        ]
     },
     **{
         name: [lambda t, n=n: ((normal(0, n, t), 3 * normal(1, n, t)), {}) for n in [(0,), (7,), (5, 301)]]
-        for name in ["relu_dx", "relu6_dx", "sigmoid_dx", "tanh_dx", "softplus_dx", "silu_dx", "gelu_dx", "gelu_tanh_dx", "add", "multiply"]
+        for name in [
+            "relu_dx",
+            "relu6_dx",
+            "sigmoid_dx",
+            "tanh_dx",
+            "softplus_dx",
+            "silu_dx",
+            "gelu_dx",
+            "gelu_tanh_dx",
+            "add",
+            "multiply",
+        ]
     },
     "leaky_relu": [lambda t: ((normal(0, (5, 7), t),), {"slope": 0.1})],
     "leaky_relu_dx": [lambda t: ((normal(0, (5, 7), t), normal(1, (5, 7), t)), {"slope": 0.1})],
@@ -88,57 +120,156 @@ CASES = {
     "last_step_dx": [lambda t: ((normal(0, (5, 3), t), 4), {})],
     "column_sum": [lambda t, s=s: ((normal(0, s, t),), {}) for s in [(1300, 10), (7, 70), (0, 5), (3, 4, 33)]],
     "column_moments": [lambda t, s=s: ((normal(0, s, t),), {}) for s in [(1300, 10), (3, 4, 33)]],
-    **{name: [lambda t, s=s: ((normal(0, s, t),), {}) for s in [(70, 10), (3, 2, 3000), (1, 1), (0, 4)]] for name in ["row_sum", "row_mean", "row_max", "softmax", "log_softmax"]},
-    **{name: [lambda t, s=s: ((normal(0, s, t), normal(1, s, t)), {}) for s in [(70, 10), (2, 3000)]] for name in ["softmax_dx", "log_softmax_dx"]},
+    **{
+        name: [lambda t, s=s: ((normal(0, s, t),), {}) for s in [(70, 10), (3, 2, 3000), (1, 1), (0, 4)]]
+        for name in ["row_sum", "row_mean", "row_max", "softmax", "log_softmax"]
+    },
+    **{
+        name: [lambda t, s=s: ((normal(0, s, t), normal(1, s, t)), {}) for s in [(70, 10), (2, 3000)]]
+        for name in ["softmax_dx", "log_softmax_dx"]
+    },
     "gemm": [
         lambda t, s=s, h=h: gemm_case(t, *s, **h)
         for s in [(3, 5, 7), (130, 129, 17), (1, 1, 1), (257, 10, 64), (5, 5, 0)]
-        for h in [{}, {"trans_a": True}, {"trans_b": True}, {"trans_a": True, "trans_b": True}, {"bias": 1, "activation": "relu"}]
+        for h in [
+            {},
+            {"trans_a": True},
+            {"trans_b": True},
+            {"trans_a": True, "trans_b": True},
+            {"bias": 1, "activation": "relu"},
+        ]
     ],
-    **{name: [lambda t, n=n, c=c: conv_case(n, t, *c) for c in CONVOLUTIONS] for name, n in [("conv2d", 0), ("conv2d_dx", 1), ("conv2d_dw", 2)]},
-    **{name: [lambda t, n=n, c=c: conv_case(n, t, *c) for c in CONVOLUTIONS_3D] for name, n in [("conv3d", 0), ("conv3d_dx", 1), ("conv3d_dw", 2)]},
+    **{
+        name: [lambda t, n=n, c=c: conv_case(n, t, *c) for c in CONVOLUTIONS]
+        for name, n in [("conv2d", 0), ("conv2d_dx", 1), ("conv2d_dw", 2)]
+    },
+    **{
+        name: [lambda t, n=n, c=c: conv_case(n, t, *c) for c in CONVOLUTIONS_3D]
+        for name, n in [("conv3d", 0), ("conv3d_dx", 1), ("conv3d_dw", 2)]
+    },
     "max_pool2d": [lambda t, c=c: ((normal(0, (2, 7, 9, 3), t), c), {}) for c in POOLS],
     "max_pool2d_dx": [lambda t, c=c: ((*winners(t, c), (7, 9)), {}) for c in POOLS],
     "max_unpool2d_dx": [lambda t, c=c: ((normal(0, (2, 7, 9, 3), t), winners(t, c)[1]), {}) for c in POOLS],
-    "avg_pool2d": [lambda t, c=c, i=i: ((normal(0, (2, 7, 9, 3), t), c), {"count_include_pad": i}) for c in POOLS for i in (True, False)],
-    "avg_pool2d_dx": [lambda t, c=c, i=i: ((normal(0, (2, *c.out(7, 9), 3), t), c, (7, 9)), {"count_include_pad": i}) for c in POOLS for i in (True, False)],
+    "avg_pool2d": [
+        lambda t, c=c, i=i: ((normal(0, (2, 7, 9, 3), t), c), {"count_include_pad": i})
+        for c in POOLS
+        for i in (True, False)
+    ],
+    "avg_pool2d_dx": [
+        lambda t, c=c, i=i: ((normal(0, (2, *c.out(7, 9), 3), t), c, (7, 9)), {"count_include_pad": i})
+        for c in POOLS
+        for i in (True, False)
+    ],
     "gather": [lambda t: ((normal(0, (9, 5), t), np.array([[3, 0, -1], [8, 9, 3]])), {})],
-    "scatter_add": [lambda t: ((normal(0, (4, 3, 5), t), np.array([[3, 0, -1], [8, 9, 3], [3, 3, 1], [0, 2, 2]])), {"size": 9})],
+    "scatter_add": [
+        lambda t: ((normal(0, (4, 3, 5), t), np.array([[3, 0, -1], [8, 9, 3], [3, 3, 1], [0, 2, 2]])), {"size": 9})
+    ],
     "concat": [lambda t: (tuple(normal(c, (4, 3, c), t) for c in (2, 5, 1)), {})],
     "split": [lambda t: ((normal(0, (4, 3, 8), t), (2, 5, 1)), {})],
-    "upsample2d": [lambda t, m=m, k=k: ((normal(0, (2, 3, 4, 5), t), k, m), {}) for m in ("nearest", "linear") for k in [(2, 3), (1, 4)]],
-    "upsample2d_dx": [lambda t, m=m, k=k: ((normal(0, (2, 3 * k[0], 4 * k[1], 5), t), k, m), {}) for m in ("nearest", "linear") for k in [(2, 3), (1, 4)]],
-    "group_norm": [lambda t, s=s, g=g: ((normal(0, s, t), *channels(t, 6, 1, 2)), {"groups": g, "eps": 1e-5}) for s, g in [((3, 5, 7, 6), 3), ((4, 6), 1), ((2, 400, 6), 2)]],
-    "group_norm_dx": [lambda t: ((normal(0, (3, 5, 6), t), normal(1, (3, 5, 6), t), normal(2, (3, 2), t), positive(3, (3, 2), t), positive(4, 6, t)), {})],
-    "group_norm_dw": [lambda t: ((normal(0, (3, 5, 6), t), normal(1, (3, 5, 6), t), normal(2, (3, 2), t), positive(3, (3, 2), t)), {})],
+    "upsample2d": [
+        lambda t, m=m, k=k: ((normal(0, (2, 3, 4, 5), t), k, m), {})
+        for m in ("nearest", "linear")
+        for k in [(2, 3), (1, 4)]
+    ],
+    "upsample2d_dx": [
+        lambda t, m=m, k=k: ((normal(0, (2, 3 * k[0], 4 * k[1], 5), t), k, m), {})
+        for m in ("nearest", "linear")
+        for k in [(2, 3), (1, 4)]
+    ],
+    "group_norm": [
+        lambda t, s=s, g=g: ((normal(0, s, t), *channels(t, 6, 1, 2)), {"groups": g, "eps": 1e-5})
+        for s, g in [((3, 5, 7, 6), 3), ((4, 6), 1), ((2, 400, 6), 2)]
+    ],
+    "group_norm_dx": [
+        lambda t: (
+            (
+                normal(0, (3, 5, 6), t),
+                normal(1, (3, 5, 6), t),
+                normal(2, (3, 2), t),
+                positive(3, (3, 2), t),
+                positive(4, 6, t),
+            ),
+            {},
+        )
+    ],
+    "group_norm_dw": [
+        lambda t: ((normal(0, (3, 5, 6), t), normal(1, (3, 5, 6), t), normal(2, (3, 2), t), positive(3, (3, 2), t)), {})
+    ],
     "dice": [
         lambda t: ((normal(0, (3, 7, 5, 4), t), labels(105, 4).reshape(3, 7, 5)), {"smooth": 0.5}),
         lambda t: ((normal(0, (3, 300, 2), t), labels(1800, 2).reshape(3, 300, 2).astype(t)), {"scale": 0.5}),
     ],
-    "attention": [lambda t, c=c, m=m: ((normal(0, (2, 5, 24), t),), {"heads": 2, "causal": c, "mask": m}) for c in (False, True) for m in (None, MASK)],
-    "attention_dx": [lambda t: ((normal(0, (2, 5, 8), t), normal(1, (2, 5, 24), t), positive(2, (2, 2, 5, 5), t)), {"heads": 2})],
-    **{name: [lambda t, g=g, n=n: ((normal(0, (3, 4, g * 5), t), normal(1, (g * 5, 5), t), normal(2, g * 5, t)), {"lengths": n}) for n in (None, LENGTHS)] for name, g in [("rnn", 1), ("lstm", 4), ("gru", 3), ("gru_cho", 3)]},
-    **{name: [lambda t, name=name, n=n, last=last: backwards(t, name, n, last) for n in (None, LENGTHS) for last in (False, True)] for name in ("rnn_dx", "lstm_dx", "gru_dx", "gru_cho_dx")},
-    "recurrent_dw": [lambda t, h=h: ((normal(0, (3, 4, 15), t), normal(1, (3, 4, 5), t)), h) for h in [{}, {"shift": 0, "start": 5, "stop": 10}]],
+    "attention": [
+        lambda t, c=c, m=m: ((normal(0, (2, 5, 24), t),), {"heads": 2, "causal": c, "mask": m})
+        for c in (False, True)
+        for m in (None, MASK)
+    ],
+    "attention_dx": [
+        lambda t: ((normal(0, (2, 5, 8), t), normal(1, (2, 5, 24), t), positive(2, (2, 2, 5, 5), t)), {"heads": 2})
+    ],
+    **{
+        name: [
+            lambda t, g=g, n=n: (
+                (normal(0, (3, 4, g * 5), t), normal(1, (g * 5, 5), t), normal(2, g * 5, t)),
+                {"lengths": n},
+            )
+            for n in (None, LENGTHS)
+        ]
+        for name, g in [("rnn", 1), ("lstm", 4), ("gru", 3), ("gru_cho", 3)]
+    },
+    **{
+        name: [
+            lambda t, name=name, n=n, last=last: backwards(t, name, n, last)
+            for n in (None, LENGTHS)
+            for last in (False, True)
+        ]
+        for name in ("rnn_dx", "lstm_dx", "gru_dx", "gru_cho_dx")
+    },
+    "recurrent_dw": [
+        lambda t, h=h: ((normal(0, (3, 4, 15), t), normal(1, (3, 4, 5), t)), h)
+        for h in [{}, {"shift": 0, "start": 5, "stop": 10}]
+    ],
     "ordered_sum": [lambda t: ((normal(0, (4, 1001), t),), {})],
-    "batch_norm": [lambda t, a=a: ((normal(0, (9, 5, 7), t), *channels(t, 7, 1, 2, 3, 4)), {"activation": a}) for a in [None, "relu"]],
+    "batch_norm": [
+        lambda t, a=a: ((normal(0, (9, 5, 7), t), *channels(t, 7, 1, 2, 3, 4)), {"activation": a})
+        for a in [None, "relu"]
+    ],
     "batch_norm_sums": [lambda t: ((normal(0, (600, 7), t), normal(5, (600, 7), t), *channels(t, 7, 1, 2)), {})],
-    "batch_norm_dx": [lambda t: ((normal(0, (9, 5, 7), t), normal(7, (9, 5, 7), t), *channels(t, 7, 1, 2, 3, 4, 5)), {})],
+    "batch_norm_dx": [
+        lambda t: ((normal(0, (9, 5, 7), t), normal(7, (9, 5, 7), t), *channels(t, 7, 1, 2, 3, 4, 5)), {})
+    ],
     "cross_entropy": [
         lambda t, n=n, k=k, h=h: ((normal(0, (n, k), t), labels(n, k)), h)
-        for n, k, h in [(5, 10, {}), (70, 3, {"smoothing": 0.1}), (3, 2500, {"scale": 0.5}), (9, 10, {"ignore": 4, "smoothing": 0.2})]
+        for n, k, h in [
+            (5, 10, {}),
+            (70, 3, {"smoothing": 0.1}),
+            (3, 2500, {"scale": 0.5}),
+            (9, 10, {"ignore": 4, "smoothing": 0.2}),
+        ]
     ]
     + [lambda t: ((normal(0, (9, 10), t), labels(9, 10)), {"weights": positive(3, 10, t), "smoothing": 0.1})],
     "kl_divergence": [lambda t: ((normal(0, (9, 10), t), normal(1, (9, 10), t)), {"temperature": 3.0, "scale": 0.2})],
-    **{name: [lambda t: ((normal(0, (9, 11), t), normal(1, (9, 11), t)), {"scale": 0.2})] for name in ["mse", "l1", "huber"]},
-    "bce_with_logits": [lambda t, h=h: ((normal(0, (9, 11), t), labels(99, 2).reshape(9, 11).astype(t)), {k: f(t) for k, f in h.items()}) for h in [{}, {"pos_weight": lambda t: positive(1, 11, t)}]],
+    **{
+        name: [lambda t: ((normal(0, (9, 11), t), normal(1, (9, 11), t)), {"scale": 0.2})]
+        for name in ["mse", "l1", "huber"]
+    },
+    "bce_with_logits": [
+        lambda t, h=h: (
+            (normal(0, (9, 11), t), labels(99, 2).reshape(9, 11).astype(t)),
+            {k: f(t) for k, f in h.items()},
+        )
+        for h in [{}, {"pos_weight": lambda t: positive(1, 11, t)}]
+    ],
     "focal": [lambda t: ((normal(0, (9, 11), t), labels(99, 2).reshape(9, 11).astype(t)), {"scale": 0.2})],
     "random_bits": [lambda t, e=e: ((SAMPLES, KEY, 2**40 + 5, e), {}) for e in [1, 4, 1030]],
     "dropout": [
         lambda t: ((normal(0, (3, 5, 7), t), SAMPLES), {"rate": 0.3, "key": KEY, "step": 9}),
-        lambda t: ((normal(0, (3, 2, 3), t), SAMPLES), {"rate": 0.3, "key": KEY, "step": 9, "origin": (1, 2), "whole": (5, 7)}),
+        lambda t: (
+            (normal(0, (3, 2, 3), t), SAMPLES),
+            {"rate": 0.3, "key": KEY, "step": 9, "origin": (1, 2), "whole": (5, 7)},
+        ),
     ],
-}  # fmt: skip
+}
 
 
 def tuples(value):
@@ -152,7 +283,9 @@ def test_equal_their_definitions(name, dtype):
     with executed_by(Emulated()):
         for case in CASES[name]:
             arrays, hyper = case(dtype)
-            for found, expected in zip(tuples(op(*arrays, backend="gpu", **hyper)), tuples(op.reference(*arrays, **hyper)), strict=True):
+            for found, expected in zip(
+                tuples(op(*arrays, backend="gpu", **hyper)), tuples(op.reference(*arrays, **hyper)), strict=True
+            ):
                 if found.dtype.kind == "f":
                     assert np.array_equal(np.isnan(found), np.isnan(expected))
                     assert distance(np.nan_to_num(found), np.nan_to_num(expected)) <= ALLOWED[dtype]
@@ -172,7 +305,9 @@ def test_updates_have_the_bits_of_their_definitions(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name, hyper", [("fill_uniform", {"low": -1.0, "high": 2.0}), ("fill_normal", {"deviation": 0.5})])
+@pytest.mark.parametrize(
+    "name, hyper", [("fill_uniform", {"low": -1.0, "high": 2.0}), ("fill_normal", {"deviation": 0.5})]
+)
 @pytest.mark.parametrize("slice_", [{}, {"origin": (1, 3), "whole": (9, 41)}])
 def test_what_is_drawn(name, hyper, slice_, dtype):
     op, x = getattr(ops, name), np.empty((5, 33), dtype)
@@ -187,7 +322,9 @@ def test_every_op_has_a_kernel_and_a_case():
     assert table - tested == {"look_ahead"} - tested
 
 
-@pytest.mark.parametrize("accumulate", ["column_sum", "conv2d_dw", "gemm", "scatter_add", "group_norm_dw", "recurrent_dw"])
+@pytest.mark.parametrize(
+    "accumulate", ["column_sum", "conv2d_dw", "gemm", "scatter_add", "group_norm_dw", "recurrent_dw"]
+)
 def test_accumulation_adds_into_what_is_there(accumulate):
     op = getattr(ops, accumulate)
     arrays, hyper = CASES[accumulate][0](np.float64)
