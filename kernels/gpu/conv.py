@@ -10,7 +10,7 @@ from ...core.shape import Shape, Window, prod
 from .launch import BLOCK, WAVES, Source, cover
 from .memory import constant, scratch
 
-_kernels = Source("conv.cu")
+_kernels, _depthwise = Source("conv.cu"), Source("depthwise.cu")
 
 TILE = 128  # rows and columns of a product that a block computes
 CHUNK = 4096  # output pixels that one partial sum of dw is over, at least
@@ -50,11 +50,18 @@ def by_input(dy: Any, w: Any, window: Window, groups: int, bias: Any, activation
 
 
 def _product(kernel: str, a: Any, w: Any, bias: Any, activation: str | None, out: Any, told: Any, groups: int) -> None:
-    channels = out.shape[-1] // groups
-    tiles = groups * -(-channels // TILE) * -(-(out.size // out.shape[-1]) // TILE)
     given = out if bias is None else bias  # some array of the right type where there is no bias
-    switches = bias is not None, activation == "relu"
-    _kernels.launch(kernel, min(tiles, WAVES), BLOCK, a, w, given, out, told, len(out), *switches)
+    arrays, switches = (a, w, given, out, told), (bias is not None, activation == "relu")
+    if depthwise(w, groups):
+        _depthwise.launch(kernel, *cover(out.size, 1), *arrays, out.size, *switches)
+        return
+    tiles = groups * -(-(out.shape[-1] // groups) // TILE) * -(-(out.size // out.shape[-1]) // TILE)
+    _kernels.launch(kernel, min(tiles, WAVES), BLOCK, *arrays, len(out), *switches)
+
+
+def depthwise(w: Any, groups: int) -> bool:
+    """Whether every group has one input channel."""
+    return groups > 1 and w.shape[-1] == 1
 
 
 def by_weight(x: Any, dy: Any, window: Window, groups: int, accumulate: bool, out: Any, pool: Any) -> None:
@@ -64,6 +71,11 @@ def by_weight(x: Any, dy: Any, window: Window, groups: int, accumulate: bool, ou
     chunk = max(CHUNK, -(-pixels // PARTS))
     chunks = -(-pixels // chunk)
     partial = scratch(pool, x, (chunks, *out.shape), out.dtype)
-    tiles = groups * -(-(dy.shape[-1] // groups) // TILE) * -(-prod(out.shape[1:]) // TILE)
-    _kernels.launch("by_weight", min(chunks * tiles, WAVES), BLOCK, x, dy, partial, told, len(x), chunks, chunk)
+    arrays = x, dy, partial, told, len(x), chunks, chunk
+    if depthwise(out, groups):
+        tiles = prod(out.shape[1:]) * -(-dy.shape[-1] // 32)
+        _depthwise.launch("by_weight", min(chunks * tiles, WAVES), BLOCK, *arrays)
+    else:
+        tiles = groups * -(-(dy.shape[-1] // groups) // TILE) * -(-prod(out.shape[1:]) // TILE)
+        _kernels.launch("by_weight", min(chunks * tiles, WAVES), BLOCK, *arrays)
     _kernels.launch("of_chunks", *cover(out.size, 1), partial, out, out.size, chunks, accumulate)

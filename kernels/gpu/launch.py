@@ -53,11 +53,11 @@ _device: list[Device] = []  # the last one is in charge
 
 
 @contextmanager
-def executed_by(device: Device) -> Iterator[None]:
-    """Launches inside go to `device`."""
+def executed_by(device: Any) -> Iterator[Any]:
+    """Launches inside go to `device`, a Device."""
     _device.append(device)
     try:
-        yield
+        yield device
     finally:
         _device.remove(device)
 
