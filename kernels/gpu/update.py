@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .launch import BLOCK, WAVES, Source
+from .memory import constant
 
 _kernels = Source("optimizer.cu")
 CHUNK = 4096  # as in optimizer.cu
@@ -13,7 +14,8 @@ CHUNK = 4096  # as in optimizer.cu
 def update(
     rule: str, w: Any, g: Any, *slots: Any, decay: Any, numbers: tuple, weight_decay: float = 0.0, shrink: float = 1.0
 ) -> None:
-    """Passes over all buffers once; an unused slot, (0,), is never touched."""
+    """Passes over all buffers once; an unused slot, (0,), is never touched. decay is sent to the device at its first use."""
+    decay = constant(w, ("decay", decay.tobytes()), lambda: decay)
     _kernels.launch(
         rule, blocks(w.size), BLOCK, w, g, *slots, decay, len(decay), w.size, weight_decay, shrink, *numbers
     )

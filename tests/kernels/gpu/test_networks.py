@@ -6,7 +6,10 @@ from equals import EVERY, WHOLE, descent, difference
 
 from shoal.kernels.gpu.launch import executed_by
 
-LONG = [pytest.param(*case, marks=pytest.mark.long) for case in [("digits-cnn", "momentum"), ("skips", "adam"), ("gpt", "adamw")]]
+LONG = [
+    pytest.param(*case, marks=pytest.mark.long)
+    for case in [("digits-cnn", "momentum"), ("skips", "adam"), ("gpt", "adamw")]
+]
 TRAINED = [("lstm-lm", "sgd"), ("unet", "rmsprop"), *LONG]
 
 
