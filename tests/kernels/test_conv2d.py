@@ -13,7 +13,8 @@ from oracle import torch as oracle
 from shoal.core.errors import UsageError
 from shoal.core.shape import Window
 from shoal.kernels import ops
-from shoal.kernels.cpu import compile, threads
+from shoal.kernels.cpu import compile, patches, threads
+from shoal.kernels.cpu.simd import BLOCK
 from shoal.kernels.pool import Pool
 
 
@@ -57,6 +58,8 @@ CASES = [
         (2, 26, 9, 37), 37, W(5, stride=(2, 1), padding=2, dilation=(3, 1)), groups=37
     ),  # depthwise, jobs and ragged blocks
     Case((9, 14, 14, 5), 10, W(3, padding=1)),  # several jobs
+    Case((2, 5, 4, 3), 5, W(3, padding=4, dilation=4)),  # taps so far apart that no pixel meets them all
+    Case((1, 1, 2, 3), 4, W(3, stride=(4, 3), padding=((2, 7), (5, 1)))),  # most pixels meet nothing
 ]
 DTYPES = [np.float32, np.float64]
 
@@ -255,6 +258,22 @@ def test_a_sample_has_the_same_bits_in_any_batch(case, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_few_pixels_of_many_channels_have_the_bits_that_many_have(dtype):
+    """A few pixels are one matrix of patches, more of them rectangles: a sum of whole blocks is cut alike in both."""
+    case = Case((1 + patches.FEW // 2, 1, 2, BLOCK), BLOCK, W(2, padding=1))
+    x, w, dy = case.arrays(dtype)
+    assert patches.suit(6, BLOCK, 4, 1) and not patches.suit(len(x) * 2, BLOCK, 4, 1)
+    y, dx, _ = gradients(case, x, w, dy)
+    one_y, one_dx, _ = gradients(case, x[:1], w, dy[:1])
+    np.testing.assert_array_equal(one_y[0], y[0])
+    np.testing.assert_array_equal(one_dx[0], dx[0])
+    wide = x[:1].astype(float), w.astype(float), dy[:1].astype(float)
+    expected = gradients(case, *wide, op=lambda op: op.reference)
+    assert distance(one_y, expected[0]) <= ALLOWED[dtype]
+    assert distance(one_dx, expected[1]) <= ALLOWED[dtype]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_number_of_threads_cannot_be_seen(case, dtype, monkeypatch):
     if threads.cap() < 2:
@@ -276,6 +295,34 @@ def test_the_alignment_cannot_be_seen(elements):
     expected = gradients(case, *arrays)
     for result, aligned in zip(gradients(case, *(shifted(a, elements) for a in arrays)), expected, strict=True):
         np.testing.assert_array_equal(result, aligned)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_pixel_that_meets_no_tap_is_its_bias(dtype):
+    """The window of 1 stands in the padding but for the inner 4 x 4; with a stride of 3 it steps over most of x."""
+    (x, w, _), bias = Case((2, 4, 4, 2), 3, W(1)).arrays(dtype), np.array([1, -1, 2], dtype)
+    y = ops.conv2d(x, w, W(1, padding=2), bias=bias, activation="relu")
+    inside = np.zeros(y.shape, bool)
+    inside[:, 2:6, 2:6] = True
+    np.testing.assert_array_equal(y[~inside].reshape(-1, 3), np.broadcast_to([1, 0, 2], (2 * 48, 3)))
+    dx = ops.conv2d_dx(normal(3, (2, 2, 2, 3), dtype), w, W(1, stride=3), (4, 4), out=np.full(x.shape, np.nan, dtype))
+    met = np.zeros(dx.shape, bool)
+    met[:, ::3, ::3] = True
+    np.testing.assert_array_equal(dx != 0, met)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_and_inf_of_a_weight_reach_the_pixels_that_meet_it(value):
+    """What lies in the padding is not multiplied, so the first row and column are spared by the filter's first tap."""
+    x, w, dy = (np.abs(a) for a in Case((1, 6, 6, 2), 3, W(3, padding=1)).arrays())
+    w[1, 0, 0, 1] = value
+    y, dx = ops.conv2d(x, w, W(3, padding=1)), ops.conv2d_dx(dy, w, W(3, padding=1), (6, 6))
+    touched = np.zeros(y.shape, bool)
+    touched[:, 1:, 1:, 1] = True
+    np.testing.assert_array_equal(~np.isfinite(y), touched)
+    touched = np.zeros(dx.shape, bool)
+    touched[:, :-1, :-1, 1] = True
+    np.testing.assert_array_equal(~np.isfinite(dx), touched)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
