@@ -62,7 +62,23 @@ def _compute(x, dy, dw, partial, scratch, tables, size, pieces, rows, runs, colu
         for job in range(worker, s.jobs, scratch.shape[0]):
             chunk, part = divmod(job, s.jobs // chunks)
             c, add = (dw, accumulate) if chunk == 0 else (partial[chunk - 1], False)
-            _job(part, chunk, x, dy, c, scratch[worker], tables[worker], s, pieces, rows, runs, columns, pairs, planes, add)
+            _job(
+                part,
+                chunk,
+                x,
+                dy,
+                c,
+                scratch[worker],
+                tables[worker],
+                s,
+                pieces,
+                rows,
+                runs,
+                columns,
+                pairs,
+                planes,
+                add,
+            )
     for index in prange(filters if chunks > 1 else 0):
         first = np.int64(index) * (dw.size // filters)
         for chunk in range(chunks - 1):
@@ -100,7 +116,9 @@ def _job(part, chunk, x, dy, c, scratch, table, s, pieces, rows, runs, columns, 
         for panel in range(c_block * s.c_panels, min((c_block + 1) * s.c_panels, -(-s.c // _lanes(x))), PANELS):
             channels = min(s.c, min(panel + PANELS, (c_block + 1) * s.c_panels) * _lanes(x)) - panel * _lanes(x)
             from_x = group * s.c + panel * _lanes(x)
-            _copy_channels(x, scratch, images, rows[p.first : p.last], q0 * s.step + columns[tap, 0], width, from_x, channels, s)
+            _copy_channels(
+                x, scratch, images, rows[p.first : p.last], q0 * s.step + columns[tap, 0], width, from_x, channels, s
+            )
             for first_channel in range(0, channels, _lanes(x)):
                 to = (t * s.r * s.s + tap) * s.c + panel * _lanes(x) + first_channel
                 valid = min(_lanes(x), channels - first_channel)
@@ -122,7 +140,10 @@ def _addresses(table, at, height, scratch, c, filters, s):
         mr, row = (MR, tile * MR) if tile < tall else (SHORT, tall * MR + (tile - tall) * SHORT)
         for i in range(mr):
             table[row + i] = scratch.ctypes.data + (tile * s.tile + i) * size
-    from_c, edge = c.ctypes.data + filters * terms * size, scratch.ctypes.data + (s.a_room + s.b_room) * size + 2 * ROW_BYTES
+    from_c, edge = (
+        c.ctypes.data + filters * terms * size,
+        scratch.ctypes.data + (s.a_room + s.b_room) * size + 2 * ROW_BYTES,
+    )
     addresses(table[at : 2 * at], 0, height, from_c, 1, height, 0, 0, terms, size)
     addresses(table[2 * at : 3 * at], 0, height, edge, 1, height, 0, 0, ROW_BYTES, 1)
 

@@ -17,9 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ...core.shape import Shape, Window, prod
-from .simd import BLOCK as TERMS
-from .simd import MR, lanes
+from .simd import BLOCK, MR, lanes
 
+TERMS = BLOCK
 JOBS = 16  # at least so many, if there is that much to share out
 ROWS = 256  # of a job: with TERMS terms they fill half of a 512 KiB cache
 PANELS = 8  # that are copied together, so that lines are read whole
@@ -165,7 +165,9 @@ def plan(dtype: np.dtype, x: Shape, dy: Shape, window: Window, groups: int) -> P
     pieces, rows, runs = [], [], []
     for p0, p1, q0, q1 in rectangles(p, q):
         met = [(at, *_inside(at, step, p0, p1, h)) for at, _, _ in down]
-        inside = sorted({(i % step, i) for at, low, high in met for i in range(step * low + at, step * high + at, step)})
+        inside = sorted(
+            {(i % step, i) for at, low, high in met for i in range(step * low + at, step * high + at, step)}
+        )
         place = {row: i for i, (_, row) in enumerate(inside)}
         pieces.append(Piece(p0, p1, q0, q1, len(rows), len(rows) + len(inside)))
         rows += [row for _, row in inside]
