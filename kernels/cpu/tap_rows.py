@@ -1,15 +1,16 @@
 """The gradient by the weights with (r,s,c) as the rows of tiles and output channels in their vectors: few input channels.
 
-A panel of three channels would be vectors of zeros. As rows they cost nothing: a row of a tile is any place in memory,
-and so (r, s, c) is a distance in a padded copy of the few rows of x that a block of pixels meets. The sum is made of one
-run for each row of pixels; it lies turned, and it is small: every job adds up its own, and the last step turns them.
+Vectors of three channels would be empty. As rows they cost nothing: a row of a tile is any place in memory, so (r, s, c)
+is a distance in a padded copy of the few rows of x that a block of pixels meets, and the sum has one run for each row of
+pixels. The gradient comes out turned, but it is small: each job adds up its own, and the last step turns them.
 
-    job: for block of pixels:   x -> [image][row][column][c], zeros around        dy -> panels [k/16][pixel][16]
-             for panel:             for tile:  part[r,s,c][k] += sum_pixels x[pixel + (r,s,c)] * dy[pixel][k]
+    job: for block of pixels:    x -> [image][row][column][c], zeros around        dy -> panels [k/16][pixel][16]
+             for panel:              for tile:  part[r,s,c][k] += sum_pixels x[pixel + (r,s,c)] * dy[pixel][k]
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -19,18 +20,18 @@ from numba import njit, prange
 from ...core.shape import Shape, Window, prod
 from .brgemm import addresses, forms
 from .compile import kernel
-from .registers import copy_vectors
+from .filter_rows import copy_panels
 from .scratch import empty
 from .simd import MR, ROW_BYTES, SHORT, VECTORS, WIDTH, lanes
 from .threads import threads
 from .tile import tiles
-from .weight_plan import JOBS, TERMS, paired, record, rectangles
+from .weight_plan import JOBS, TERMS, blocked, cut, odd, record, rectangles
 
-GRAIN = 4 * TERMS  # terms of a chunk of the sum that is cut no further
+GRAIN = 4 * TERMS  # terms of a sum that is cut no further
 
 
 class Size(NamedTuple):
-    """All numbers of a plan. c, k: channels of a group.   rows, columns: of x in a block.   images: of a block."""
+    """Of x, of dy, of a filter; c, k: channels of a group.   rows, columns: of x in a block.   panel: their distance."""
 
     height: int
     width: int
@@ -51,208 +52,168 @@ class Size(NamedTuple):
     dilation_across: int
     rows: int
     columns: int
-    images: int
-    chunks: int
     panel: int
-    taps: int
 
 
-class Plan(NamedTuple):
-    """A gradient without its arrays. size: one Size.   pieces: (., 4) rectangles.   pairs, planes: images that meet."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A gradient without its arrays. size: one Size.   pieces: (., 4) rectangles.   blocks: (., 3): piece, first and last
+    of pairs.   pairs: (., 2): images of x and of dy that meet.   bounds: (T, chunks + 1): of the blocks of a sum."""
 
     size: np.ndarray
     pieces: np.ndarray
+    blocks: np.ndarray
     pairs: np.ndarray
-    planes: np.ndarray
+    bounds: np.ndarray
+    rooms: tuple[int, int, int]  # of panels, of x, of runs
     flops: int
 
 
 @lru_cache(maxsize=256)
 def plan(dtype: np.dtype, x: Shape, dy: Shape, window: Window, groups: int) -> Plan:
     """For x (N, D, H, W, C) and dy (N, O, P, Q, K)."""
-    (n, depth, h, w, channels), (_, outs, p, q, filters) = x, dy
+    (_, _, h, w, channels), (_, _, p, q, filters) = x, dy
+    c, k = channels // groups, filters // groups
     pieces = rectangles(p, q)
-    pairs, planes = paired(window, n, depth, outs)
-    most = max(1, int(np.diff(planes).max()))
-    images = -(-most // -(-most // max(1, TERMS // (p * q))))
+    pairs, blocks, planes = blocked(window, x, dy, len(pieces))
     high, wide = max(b - a for a, b, _, _ in pieces), max(b - a for _, _, a, b in pieces)
-    spans = [
-        stride * (outs - 1) + dilation * (taps - 1) + 1
-        for stride, dilation, taps, outs in zip(
-            window.stride[1:], window.dilation[1:], window.kernel[1:], (high, wide), strict=True
-        )
-    ]
-    size = Size(
-        h,
-        w,
-        channels,
-        p,
-        q,
-        filters,
-        *window.kernel,
-        channels // groups,
-        filters // groups,
-        *window.stride[1:],
-        window.padding[1][0],
-        window.padding[2][0],
-        *window.dilation[1:],
-        *spans,
-        images,
-        max(1, min(-(-JOBS // (groups * window.kernel[0])), most * p * q // GRAIN)),
-        (images * high * wide | 1) * lanes(dtype),
-        images * high,
+    rows, columns = (
+        window.stride[i] * (outs - 1) + window.dilation[i] * (window.kernel[i] - 1) + 1
+        for i, outs in ((1, high), (2, wide))
     )
-    return Plan(
-        record(size), np.array(pieces, np.int64), pairs, planes, 2 * prod(dy) * prod(window.kernel) * channels // groups
-    )
+    images = int((blocks[:, 2] - blocks[:, 1]).max())
+    panel = odd(images * high * wide * lanes(dtype), lanes(dtype))
+    geometry = *window.stride[1:], window.padding[1][0], window.padding[2][0], *window.dilation[1:]
+    size = Size(h, w, channels, p, q, filters, *window.kernel, c, k, *geometry, rows, columns, panel)
+    chunks = max(1, min(-(-JOBS // (groups * window.kernel[0])), len(pairs) // window.kernel[0] * p * q // GRAIN))
+    bounds = [[first, *(first + b for _, b in cut(last - first, chunks))] for first, last in planes]
+    rooms = -(-k // lanes(dtype)) * panel, images * rows * columns * c, images * high
+    arrays = np.array(pieces, np.int64), blocks, pairs, np.array(bounds, np.int64)
+    return Plan(record(size), *arrays, rooms, 2 * prod(dy) * prod(window.kernel) * c)
 
 
 def compute(plan: Plan, x: Any, dy: Any, dw: Any, accumulate: bool, pool: Any) -> None:
     """dw (K, T, R, S, C/G) of a Plan's x and dy; accumulate: added to it."""
-    s, dtype = plan.size[0], dw.dtype
-    nr, rows, panels = lanes(dtype), int(s["r"] * s["s"] * s["c"]), -(-int(s["k"]) // lanes(dtype))
-    groups, chunks = int(s["filters"] // s["k"]), int(s["chunks"])
-    room = panels * int(s["panel"]) + int(s["images"] * s["rows"] * s["columns"] * s["c"])
-    jobs = chunks * groups * int(s["t"])
-    workers = min(threads(), jobs)
+    nr, t, chunks = lanes(dw.dtype), dw.shape[1], plan.bounds.shape[1] - 1
+    rows, parts = prod(dw.shape[2:]), x.shape[4] // dw.shape[4] * t
+    panels, image, runs = plan.rooms
+    workers = min(threads(), chunks * parts)
     _compute(
         x.reshape(-1),
         dy.reshape(-1),
         dw.reshape(-1),
-        empty(pool, (chunks, groups * int(s["t"]), rows, panels * nr), dtype),
-        empty(pool, (workers, 2 * nr + room), dtype),
-        empty(pool, (workers, 2 * (rows + 2 * MR) + 3 * int(s["taps"])), np.int64),
+        empty(pool, (chunks, parts, rows, panels // int(plan.size["panel"][0]) * nr), dw.dtype),
+        empty(pool, (workers, 2 * nr + panels + image), dw.dtype),
+        empty(pool, (workers, 2 * (rows + 2 * MR) + 3 * runs), np.int64),
         plan.size,
         plan.pieces,
+        plan.blocks,
         plan.pairs,
-        plan.planes,
+        plan.bounds,
         accumulate,
         work=plan.flops,
     )
 
 
 @kernel
-def _compute(x, dy, dw, partial, scratch, tables, size, pieces, pairs, planes, accumulate):
-    filters = size[0].filters
-    for index in prange(scratch.shape[0]):
+def _compute(x, dy, dw, partial, scratch, tables, size, pieces, blocks, pairs, bounds, accumulate):
+    for index in prange(scratch.shape[0]):  # scratch belongs to a thread; which jobs it runs cannot be seen
         worker, s = np.int64(index), size[0]
+        itemsize, lanes, rows = x.itemsize, ROW_BYTES // x.itemsize, partial.shape[2]
+        panels, tall, short = partial.shape[3] // lanes, *forms(rows)
+        zeros, ones = scratch[worker, :lanes], scratch[worker, lanes : 2 * lanes]
+        a = scratch[worker, 2 * lanes + panels * s.panel :]
+        b = scratch[worker, 2 * lanes : 2 * lanes + panels * s.panel]
+        zeros[:], ones[:] = 0, 1
+        from_a, from_c = tables[worker, : rows + 2 * MR], tables[worker, rows + 2 * MR : 2 * (rows + 2 * MR)]
+        taps, line = tables[worker, 2 * (rows + 2 * MR) :].reshape(-1, 3), s.columns * s.c
+        d0, d1 = s.dilation_down * line, s.dilation_across * s.c
+        addresses(from_a, 0, rows, a.ctypes.data, s.s, s.c, d0, d1, 1, itemsize)
         for job in range(worker, partial.shape[0] * partial.shape[1], scratch.shape[0]):
             chunk, part = divmod(job, partial.shape[1])
-            _job(part, chunk, x, dy, partial[chunk, part], scratch[worker], tables[worker], s, pieces, pairs, planes)
-    for index in prange(filters):
-        k, s = np.int64(index), size[0]
-        _add(
-            partial, k // s.k * s.t, k % s.k, dw[k * (dw.size // filters) : (k + 1) * (dw.size // filters)], accumulate
+            group, t = divmod(part, s.t)
+            addresses(from_c, 0, rows, partial[chunk, part].ctypes.data, 1, rows, 0, 0, panels * lanes, itemsize)
+            for block in range(bounds[t, chunk], bounds[t, chunk + 1]):
+                piece = pieces[blocks[block, 0]]
+                p0, p1, q0, width, count = piece[0], piece[1], piece[2], piece[3] - piece[2], 0
+                for image in range(blocks[block, 1], blocks[block, 2]):
+                    at = (image - blocks[block, 1]) * s.rows * line
+                    _copy_image(x, pairs[image, 0], s.down * p0 - s.top, s.across * q0 - s.left, group * s.c, a[at:], s)
+                    for p in range(p0, p1):
+                        here = ((pairs[image, 1] * s.p + p) * s.q + q0) * s.filters + group * s.k
+                        copy_panels(dy, here, s.filters, s.k, b, count * width * lanes, s.panel, width)
+                        taps[count, 0] = (at + s.down * (p - p0) * line) * itemsize
+                        taps[count, 1], taps[count, 2] = count * width * ROW_BYTES, width
+                        count += 1
+                for panel in range(panels):
+                    tiles(
+                        from_a.ctypes.data,
+                        from_c.ctypes.data,
+                        panel * ROW_BYTES,
+                        rows,
+                        tall,
+                        short,
+                        taps.ctypes.data,
+                        count,
+                        s.across * s.c * itemsize,
+                        b.ctypes.data + panel * s.panel * itemsize,
+                        ROW_BYTES,
+                        ones.ctypes.data,
+                        zeros.ctypes.data,
+                        1 if block > bounds[t, chunk] else 0,
+                        0,
+                        x.dtype.type(1),
+                        x.dtype.type(-np.inf),
+                        MR,
+                        SHORT,
+                        VECTORS,
+                        WIDTH,
+                    )
+    for index in prange(size[0].filters):
+        group, k = divmod(np.int64(index), size[0].k)
+        terms = size[0].t * partial.shape[2]
+        _turn(
+            partial[:, group * size[0].t :, :, k],
+            dw[np.int64(index) * terms : (np.int64(index) + 1) * terms],
+            accumulate,
         )
 
 
 @njit
-def _job(part, chunk, x, dy, c, scratch, table, s, pieces, pairs, planes):
-    """One part of the gradient, turned, from one chunk of the sum."""
-    group, t = divmod(part, s.t)
-    size, lanes, rows = x.itemsize, ROW_BYTES // x.itemsize, c.shape[0]
-    panels = c.shape[1] // lanes
-    image = 2 * lanes + panels * s.panel
-    at = rows + 2 * MR
+def _copy_image(x, image, row, column, first, dst, s):
+    """A rectangle of x, s.rows x s.columns pixels from (row, column) on, c channels from `first` on; outside are zeros."""
     line = s.columns * s.c
-    from_x = scratch.ctypes.data + image * size
-    d0, d1 = s.dilation_down * line, s.dilation_across * s.c
-    addresses(table[:at], 0, rows, from_x, s.s, s.c, d0, d1, 1, size)
-    addresses(table[at : 2 * at], 0, rows, c.ctypes.data, 1, rows, 0, 0, c.shape[1], size)
-    for v in range(lanes):
-        scratch[v], scratch[lanes + v] = 0, 1
-    tall, short = forms(rows)
-    blocks = -(-(planes[t + 1] - planes[t]) // s.images) * pieces.shape[0]
-    first, last = blocks * chunk // s.chunks, blocks * (chunk + 1) // s.chunks
-    for block in range(first, max(last, first + 1)):  # where nothing meets, zeros are written
-        batch, piece = divmod(block, pieces.shape[0])
-        p0, p1, q0, q1 = pieces[piece, 0], pieces[piece, 1], pieces[piece, 2], pieces[piece, 3]
-        i = planes[t] + batch * s.images
-        images = pairs[i : min(i + s.images, planes[t + 1]) if block < last else i]
-        taps = 0
-        for i in range(images.shape[0]):
-            to = image + i * s.rows * line
-            first_row, first_column = s.down * p0 - s.top, s.across * q0 - s.left
-            _copy_image(x, images[i, 0], first_row, first_column, group * s.c, scratch, to, s)
-            for p in range(p0, p1):
-                tap = 2 * at + 3 * taps
-                table[tap] = (i * s.rows + s.down * (p - p0)) * line * size
-                table[tap + 1] = taps * (q1 - q0) * ROW_BYTES
-                table[tap + 2] = q1 - q0
-                here = ((images[i, 1] * s.p + p) * s.q + q0) * s.filters + group * s.k
-                _copy_panels(dy, here, s.filters, s.k, scratch, 2 * lanes + taps * (q1 - q0) * lanes, s.panel, q1 - q0)
-                taps += 1
-        for panel in range(panels):
-            tiles(
-                table.ctypes.data,
-                table[at:].ctypes.data,
-                panel * ROW_BYTES,
-                rows,
-                tall,
-                short,
-                table[2 * at :].ctypes.data,
-                taps,
-                s.across * s.c * size,
-                scratch.ctypes.data + (2 * lanes + panel * s.panel) * size,
-                ROW_BYTES,
-                scratch.ctypes.data + ROW_BYTES,
-                scratch.ctypes.data,
-                1 if block > first else 0,
-                0,
-                x.dtype.type(1),
-                x.dtype.type(-np.inf),
-                MR,
-                SHORT,
-                VECTORS,
-                WIDTH,
-            )
+    low = min(s.columns, max(0, -column))
+    high = max(low, min(s.columns, s.width - column))
+    for i in range(s.rows):
+        to = dst[i * line : (i + 1) * line]
+        if not 0 <= row + i < s.height:
+            to[:] = 0
+            continue
+        to[: low * s.c], to[high * s.c :] = 0, 0
+        here = ((image * s.height + row + i) * s.width + column + low) * s.channels + first
+        if s.c == s.channels:
+            _copy_line(x[here : here + (high - low) * s.c], to[low * s.c : high * s.c])
+        else:
+            for w in range(high - low):
+                _copy_line(
+                    x[here + w * s.channels : here + w * s.channels + s.c], to[(low + w) * s.c : (low + w + 1) * s.c]
+                )
 
 
 @njit
-def _copy_image(x, image, row, column, first, dst, at, s):
-    """A rectangle of x from (row, column) on, c channels from `first` on; zeros where it is outside."""
-    low, high = min(s.columns, max(0, -column)) * s.c, max(0, min(s.columns, s.width - column)) * s.c
-    high = max(low, high)
-    for h in range(row, row + s.rows):
-        inside = 0 <= h < s.height
-        stop, start = (low, high) if inside else (s.columns * s.c, s.columns * s.c)
-        for v in range(stop):
-            dst[at + v] = 0
-        for v in range(start, s.columns * s.c):
-            dst[at + v] = 0
-        if inside:
-            here = ((image * s.height + h) * s.width + column) * s.channels + first
-            if s.c == s.channels:
-                for v in range(low, high):
-                    dst[at + v] = x[here + v]
-            else:
-                for w in range(low // s.c, high // s.c):
-                    for v in range(s.c):
-                        dst[at + w * s.c + v] = x[here + w * s.channels + v]
-        at += s.columns * s.c
+def _copy_line(src, dst):
+    for v in range(dst.size):
+        dst[v] = src[v]
 
 
 @njit
-def _copy_panels(src, here, step, columns, dst, at, panel, terms):
-    """dst[at + p*panel + t*lanes + v] = src[here + t*step + p*lanes + v]; columns that do not exist are zeros."""
-    lanes = ROW_BYTES // src.itemsize
-    whole = columns // lanes * lanes
-    for first in range(0, whole, lanes):
-        copy_vectors(src, here + first, step, dst, at + first // lanes * panel, lanes, terms, VECTORS, WIDTH)
-    if whole < columns:
-        for t in range(terms):
-            for v in range(lanes):
-                to = at + whole // lanes * panel + t * lanes + v
-                dst[to] = src[here + t * step + whole + v] if whole + v < columns else 0
-
-
-@njit
-def _add(partial, part, k, dw, accumulate):
-    """dw[(t,r,s,c)] (+)= sum over chunks of partial[chunk][part + t][(r,s,c)][k]"""
-    rows = partial.shape[2]
-    for i in range(dw.size):
-        t, row = divmod(i, rows)
-        total = partial[0, part + t, row, k]
-        for chunk in range(1, partial.shape[0]):
-            total += partial[chunk, part + t, row, k]
-        dw[i] = dw[i] + total if accumulate else total
+def _turn(partial, dw, accumulate):
+    """dw[t*rows + row] (+)= sum over chunks of partial[chunk][t][row]"""
+    for t in range(dw.size // partial.shape[2]):
+        for row in range(partial.shape[2]):
+            total = partial[0, t, row]
+            for chunk in range(1, partial.shape[0]):
+                total += partial[chunk, t, row]
+            i = t * partial.shape[2] + row
+            dw[i] = dw[i] + total if accumulate else total
