@@ -134,12 +134,13 @@ def outputs(dataset: Dataset) -> int:
 
 
 def use_threads(config: Config, comm: Communicator) -> int:
-    """Tells the kernels how many threads this rank has, and returns it."""
+    """Tells the kernels how many threads this rank has, and returns it; and which algorithms they may take."""
     fair = agreement.threads(comm)
     if config.train.backend != "cpu":
         return 1
-    from ..kernels.cpu import threads
+    from ..kernels.cpu import threads, winograd
 
+    winograd.use(config.kernels.winograd)
     wanted = config.parallel.threads or (min(fair, threads.cap()) if threads.layer() else 1)
     if wanted > fair and "SLURM_JOB_ID" in os.environ:
         raise slurm.too_few_cpus("parallel.threads", wanted, fair)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...core.shape import Pair, Shape, Window
-from . import depthwise
+from . import depthwise, winograd
 from .brgemm import Product, Steps, empty, lanes, multiply, product
 from .padding import Placement, place
 from .panel import Layout, pack
@@ -35,6 +35,9 @@ def conv2d(
     """y = act(x * w + bias), cross-correlation; the op's definition is in kernels/ops/."""
     if depthwise.suits(w, groups):
         depthwise.forward(x, w, window, out, pool, bias, activation)
+        return
+    if winograd.suits(x, w.shape, window, groups, x.shape[1:3]):
+        winograd.forward(x, w, window, out, pool, bias, activation)
         return
     x = place(x, padded(x.shape[1:3], window), pool)
     k, r, s, c = w.shape

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...core.shape import Pair, Shape, Window, prod
-from . import depthwise
+from . import depthwise, winograd
 from .brgemm import Product, Steps, empty, lanes, multiply, product
 from .conv2d import correlate, packed, padded
 from .padding import Placement, place
@@ -38,6 +38,9 @@ def conv2d_dx(
     """Gradient by the input; the op's definition is in kernels/ops/."""
     if depthwise.suits(w, groups):
         depthwise.dx(dy, w, window, out, pool, bias, activation)
+        return
+    if winograd.suits(dy, w.shape, window, groups, size):
+        winograd.dx(dy, w, window, out, pool, bias, activation)
         return
     k, r, s, c = w.shape
     dy = place(dy, spread(size, window), pool)

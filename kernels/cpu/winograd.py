@@ -1,0 +1,100 @@
+"""Convolution with fewer multiplications: Winograd's F(4x4, 3x3) and F(2x2, 3x3), where they pay.
+
+A tile of 4 x 4 outputs takes 36 products for each pair of channels instead of 144, one of 2 x 2 takes 16 instead of 36;
+but what goes in and comes out must be transformed. The choice weighs one against the other. It never looks at the size
+of the batch: a micro-batch, a share or a single sample must take the same algorithm as the whole, or its bits would
+differ. So the filters' transform, which is done once for a batch, is counted as if SAMPLES shared it.
+
+Results differ from the direct sum by rounding: docs/kernels.md says how much. float64 is never computed this way.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from ...core.shape import Pair, Shape, Window
+from . import threads
+from .brgemm import empty
+from .simd import MR
+from .winograd_plan import planned
+from .winograd_stages import CHANNELS, KERNELS, SIZE
+
+SAMPLES = 8
+# {m: multiply-adds that take as long as the transform of a tile's input channel, of its output channel, of a filter}
+COSTS = {2: (140, 110, 140), 4: (350, 280, 300)}
+
+_on = True
+
+
+def use(on: bool) -> None:
+    """Lets float32 convolutions from now on take Winograd's algorithm where it pays, or not."""
+    global _on
+    _on = on
+
+
+def suits(x: Any, w: Shape, window: Window, groups: int, size: Pair) -> bool:
+    """Whether the convolution of (N, *size, C), or its gradient by the input, is better done here. x: what is given."""
+    return _on and x.dtype == np.float32 and groups == 1 and tile(size, w, window) > 0
+
+
+def forward(x: Any, w: Any, window: Window, out: Any, pool: Any, bias: Any, activation: str | None) -> None:
+    """y = act(x * w + bias)"""
+    (top, _), (left, _) = window.padding
+    m = tile(x.shape[1:3], w.shape, window)
+    _correlate(x, w, out, (top, left), False, m, pool, bias, activation)
+
+
+def dx(dy: Any, w: Any, window: Window, out: Any, pool: Any, bias: Any, activation: str | None) -> None:
+    """The gradient by x: dy correlated with the rotated filters."""
+    (top, _), (left, _) = window.padding
+    m = tile(out.shape[1:3], w.shape, window)
+    _correlate(dy, w, out, (2 - top, 2 - left), True, m, pool, bias, activation)
+
+
+@lru_cache(maxsize=256)
+def tile(size: Pair, w: Shape, window: Window) -> int:
+    """m of the F(m x m) that is faster than the direct sum, or 0."""
+    k, *kernel, c = w
+    if kernel != [3, 3] or window.stride != (1, 1) or window.dilation != (1, 1) or c % CHANNELS or k % CHANNELS:
+        return 0
+    p, q = window.out(*size)
+    direct = c * k * _met(size[0], p, window.padding[0][0]) * _met(size[1], q, window.padding[1][0])
+    costs = {0: direct}
+    for m, (into, out, filters) in COSTS.items():
+        tiles = -(-p // m) * -(-q // m)
+        costs[m] = tiles * ((m + 2) ** 2 * c * k + into * c + out * k) + filters * c * k / SAMPLES
+    return min(costs, key=costs.__getitem__)
+
+
+def _met(size: int, outs: int, before: int) -> int:
+    """Pairs of an output and a tap along an axis that meet inside the input; the direct sum leaves out the others."""
+    return sum(0 <= p + r - before < size for p in range(outs) for r in range(3))
+
+
+def _correlate(
+    x: Any, w: Any, y: Any, before: Pair, rotated: bool, m: int, pool: Any, bias: Any, activation: str | None
+) -> None:
+    if y.size == 0:
+        return
+    plan, kernels, slots = planned(x.shape, y.shape, *before, rotated, m), KERNELS[m], threads.threads()
+    bias = plan.padding if bias is None else bias
+    floor = np.float32(0 if activation == "relu" else -np.inf)
+    room = empty(pool, (slots, plan.room // SIZE), np.float32)
+    tables = empty(pool, (slots, 2, -(-plan.block // MR) * MR), np.int64)
+    if plan.few:
+        v = empty(pool, (plan.v // SIZE,), np.float32)
+        scratch = empty(pool, (slots, (plan.m + plan.u) // SIZE), np.float32)
+        kernels["all_inputs"](x, v, plan.padding, plan.record, room, tables, work=plan.v)
+        kernels["few_tiles"](
+            w.reshape(-1), v, y, bias, plan.padding, plan.record, plan.taps, scratch, room, tables, floor, work=plan.flops
+        )
+    else:
+        u = empty(pool, (plan.panels * plan.u // SIZE,), np.float32)
+        scratch = empty(pool, (slots, (plan.panels * plan.m + plan.v) // SIZE), np.float32)
+        kernels["all_filters"](w.reshape(-1), u, plan.record, room, work=u.nbytes)
+        kernels["many_tiles"](
+            x, u, y, bias, plan.padding, plan.record, plan.taps, scratch, room, tables, floor, work=plan.flops
+        )
