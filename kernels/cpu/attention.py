@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from .brgemm import empty
 from .compile import kernel
 from .exponential import exp
 from .gemm import batched_gemm
 from .pooling import choose
 from .rows import dot, highest, total
+from .scratch import empty
 
 
 def attention(

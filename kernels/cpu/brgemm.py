@@ -1,103 +1,44 @@
 """The driver of the tile: which rows, which panels, in which order.
 
-A product is described by distances alone, so that gemm and all three convolutions share this one compiled function:
+    job = (group, part, some rows, some panels):
+        for block of the sum:                         A's rows may be copied: 48,000 numbers, in L2
+            for panel of B:                           B's slice may be copied: 256 x NR numbers, in L1
+                for tile of rows
 
-    C[g][c_i + j] (+)= act( sum_{t,k} A[g][a_i + a_t + k*a_step] * B[g][panel(j) + b_t + k*b_step + j%NR] + bias[g][j] )
-
-Row i has three digits (i0, i1, i2) in the radices (., n1, n2): sample, row and column of a pixel; or just i. The sum is
-cut into blocks whose slice of B stays in the first-level cache; the cut depends on the length of the sum only, and the
-jobs on the shape only. So the bits of a row are the same in any batch and with any number of threads.
-
-    job = (group, 96 rows, some panels):  for block of the sum:  for panel of B:  for tile of rows      B in L1, A in L2
+A slice that is copied by the job that reads it costs no second parallel region and is still in the first-level cache
+when it is read; one that many jobs read is better packed beforehand (panel.py). Scratch lies on the stack of the thread
+that runs the job: it is warm, belongs to nobody else and is not handed in. Panels that are not whole are computed beside
+C and their columns copied, since masked stores are slow.
 
 After Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication" (10.1145/1356052.1356053).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import carray, njit, prange
 
-from .compile import kernel
-from .simd import MR, VECTORS, WIDTH
-from .tile import tile
+from .compile import kernel, specialised
+from .exponential import normal_distribution
+from .panel import copy, fill, turn
+from .product import A_BYTES, LINE, MOST_ROWS, Product
+from .registers import stack
+from .simd import BLOCK, MR, ROW_BYTES, SHORT, VECTORS, WIDTH
+from .tile import tiles
 
-ROW_BYTES = VECTORS * WIDTH  # of one row of a panel of B
-BLOCK = 16 * 1024 // ROW_BYTES  # terms of the sum: a slice of a panel fills half of a 32 KiB cache
-TILES = 96 // MR  # row tiles of a job: 96 rows of a block fill a fifth of a 512 KiB cache
-JOBS = 16  # at least so many, if there is that much to share out
+NOTHING = {np.dtype(kind): np.empty(0, kind) for kind in (np.float32, np.float64)}
 
-
-class Steps(NamedTuple):
-    """A product's size and its distances, in numbers, not bytes. a0, a1, a2: of a row's digits in A; c0..c2: in C."""
-
-    rows: int
-    columns: int
-    n1: int
-    n2: int
-    a0: int
-    a1: int
-    a2: int
-    c0: int
-    c1: int
-    c2: int
-    a_step: int
-    b_step: int
-    b_panel: int
-    groups: int = 1
-    a_group: int = 0
-    b_group: int = 0
-    c_group: int = 0
-
-
-class Jobs(NamedTuple):
-    """How C is shared out: row_jobs of `tiles` row tiles each, times column_jobs of `panels` panels each."""
-
-    row_jobs: int
-    tiles: int
-    column_jobs: int
-    panels: int
-
-
-@dataclass(frozen=True)
-class Product:
-    """A product without its arrays, made once for a shape. taps: (T, 3), for the tile.   blocks: bounds in taps."""
-
-    steps: Steps
-    jobs: Jobs
-    taps: np.ndarray
-    blocks: np.ndarray
-    dtype: np.dtype
-    flops: int
-
-
-def lanes(dtype: Any) -> int:
-    """NR: the columns of a tile."""
-    return ROW_BYTES // np.dtype(dtype).itemsize
-
-
-def product(dtype: np.dtype, steps: Steps, taps: np.ndarray, terms: int) -> Product:
-    """A Product from its distances and taps, (T, 2): where in A and in B a run of `terms` terms starts."""
-    row_tiles, panels = -(-steps.rows // MR), -(-steps.columns // lanes(dtype))
-    row_jobs = max(1, -(-row_tiles // TILES))
-    column_jobs = max(1, min(panels, -(-JOBS // (steps.groups * row_jobs))))
-    jobs = Jobs(row_jobs, -(-row_tiles // row_jobs), column_jobs, -(-panels // column_jobs))
-    flops = 2 * steps.rows * steps.columns * steps.groups * terms * len(taps)
-    return Product(steps, jobs, *_cut(taps[: len(taps) if terms else 0], terms, steps, dtype.itemsize), dtype, flops)
-
-
-def _cut(taps: np.ndarray, terms: int, steps: Steps, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Runs and the bounds of blocks: long runs are cut, short ones gathered, to at most about BLOCK terms a block."""
-    pieces = max(1, -(-terms // BLOCK))
-    starts = np.arange(pieces) * terms // pieces
-    runs = np.empty((len(taps), pieces, 3), np.int64)
-    runs[:, :, :2] = size * (taps[:, None] + np.outer(starts, (steps.a_step, steps.b_step)))
-    runs[:, :, 2] = np.diff(np.append(starts, terms))
-    blocks = len(taps) * pieces if pieces > 1 else max(1, -(-len(taps) * terms // BLOCK))
-    return runs.reshape(-1, 3), np.arange(blocks + 1) * (len(taps) * pieces) // blocks
+TABLE = MOST_ROWS + MR  # rows of a job, and those that fill up a tile
+# Scratch of a job, in bytes: four tables of addresses, a block of A, of B, of C's last panel; scale and bias of a panel.
+TABLES, A_SCRATCH, B_SCRATCH, EDGE, LINES = (
+    4 * 8 * TABLE,
+    A_BYTES + TABLE * 2 * LINE,
+    BLOCK * ROW_BYTES,
+    TABLE * ROW_BYTES,
+    2 * ROW_BYTES,
+)
 
 
 def multiply(
@@ -105,85 +46,148 @@ def multiply(
     a: Any,
     b: Any,
     c: Any,
-    pool: Any,
+    *,
     bias: Any = None,
+    scale: Any = None,
+    residual: Any = None,
     activation: str | None = None,
     accumulate: bool = False,
+    alpha: float = 1.0,
+    beta: float = 1.0,
 ) -> None:
-    """Computes a Product. a, b, c: contiguous arrays of its dtype, of any shape."""
-    if p.steps.rows * p.steps.columns == 0:
-        return
-    everything = p.dtype.type(-np.inf)
-    jobs = p.steps.groups * p.jobs.row_jobs * p.jobs.column_jobs
-    _multiply(
+    """C = act( alpha * scale[g,j] * sum + beta * D + bias[g,j] ), where D is the residual, or C itself to accumulate.
+
+    a, b, c: contiguous arrays of the product's dtype, of any shape.   residual: laid out as c.   scale, bias: (G*N,)
+    activation: None, "relu" or "gelu".   Without residual and accumulate, there is no D.
+    """
+    kind, nothing = p.dtype.type, NOTHING[p.dtype]
+    c = c.reshape(-1)
+    (_multiply_gelu if activation == "gelu" else _multiply)(
         a.reshape(-1),
         b.reshape(-1),
-        c.reshape(-1),
-        _padded_bias(bias, p),
-        p.steps,
+        c,
+        c if residual is None else residual.reshape(-1),
+        nothing if bias is None else bias,
+        nothing if scale is None else scale,
+        p.parts,
         p.jobs,
+        p.runs,
         p.taps,
         p.blocks,
-        empty(pool, (jobs, 2, p.jobs.tiles * MR), np.int64),
-        int(accumulate),
-        everything,
-        p.dtype.type(0) if activation == "relu" else everything,
+        accumulate or residual is not None,
+        kind(alpha),
+        kind(beta),
+        kind(0 if activation == "relu" else -np.inf),
         work=p.flops,
     )
 
 
-def empty(pool: Any, shape: Any, dtype: Any) -> np.ndarray:
-    """Scratch from the caller's pool, or plainly allocated."""
-    return np.empty(shape, dtype) if pool is None else pool.empty(shape, dtype)
+@njit
+def activate(c, table, base, rows, column, valid):
+    """Nothing: relu is the tile's."""
 
 
-def _padded_bias(bias: Any, p: Product) -> np.ndarray:
-    """One row of zeros, for all blocks but the last; then each group's bias, filled up to whole panels."""
-    nr, groups, columns = lanes(p.dtype), p.steps.groups, p.steps.columns
-    if bias is None:
-        return np.zeros((1, nr), p.dtype)
-    panels = -(-columns // nr)
-    padded = np.zeros((1 + groups * panels, nr), p.dtype)
-    padded[1:].reshape(groups, -1)[:, :columns] = bias.reshape(groups, columns)
-    return padded
+@njit
+def _through_gelu(c, table, base, rows, column, valid):
+    for i in range(rows):
+        at = (table[i] - base) // c.itemsize + column
+        _gelu_row(c[at : at + valid])
+
+
+@njit(error_model="numpy")
+def _gelu_row(y):
+    for j in range(y.size):
+        y[j] = y[j] * normal_distribution(y[j])
 
 
 @kernel
-def _multiply(a, b, c, bias, s, share, taps, blocks, table, accumulate, everything, floor):
-    size, lanes = a.itemsize, ROW_BYTES // a.itemsize
-    all_panels = -(-s.columns // lanes)
-    for index in prange(table.shape[0]):
-        job = np.int64(index)  # unsigned in the parallel variant, and then a sum with a signed number is a float
-        group, rest = divmod(job, share.row_jobs * share.column_jobs)
-        row_job, column_job = divmod(rest, share.column_jobs)
-        first = row_job * share.tiles * MR
-        last = min(s.rows, first + share.tiles * MR)
-        from_a, from_c = a.ctypes.data + group * s.a_group * size, c.ctypes.data + group * s.c_group * size
-        addresses(table[job, 0], first, last, from_a, s.n1, s.n2, s.a0, s.a1, s.a2, size)
-        addresses(table[job, 1], first, last, from_c, s.n1, s.n2, s.c0, s.c1, s.c2, size)
-        for block in range(blocks.shape[0] - 1):
-            final = block == blocks.shape[0] - 2
-            for panel in range(column_job * share.panels, min(all_panels, (column_job + 1) * share.panels)):
-                bias_row = 1 + group * all_panels + panel if final and bias.shape[0] > 1 else 0
-                for i in range(0, last - first, MR):
-                    tile(
-                        table[job, 0].ctypes.data + 8 * i,
-                        table[job, 1].ctypes.data + 8 * i,
-                        panel * ROW_BYTES,
-                        last - first - i,
-                        taps.ctypes.data + 24 * blocks[block],
-                        blocks[block + 1] - blocks[block],
-                        s.a_step * size,
-                        b.ctypes.data + (group * s.b_group + panel * s.b_panel) * size,
-                        s.b_step * size,
-                        min(lanes, s.columns - panel * lanes),
-                        bias.ctypes.data + bias_row * ROW_BYTES,
-                        floor if final else everything,
-                        1 if block > 0 else accumulate,
-                        MR,
-                        VECTORS,
-                        WIDTH,
+def _multiply(a, b, c, d, bias, scale, parts, jobs, runs, taps, blocks, add, alpha, beta, floor):
+    for index in prange(jobs.size):
+        job = jobs[np.int64(index)]  # unsigned in the parallel variant, and then a sum with a signed number is a float
+        p = parts[job.part]
+        size, lanes = a.itemsize, ROW_BYTES // a.itemsize
+        a_at, b_at, c_at = a.ctypes.data, b.ctypes.data + job.group * p.b_group * size, c.ctypes.data
+        rows, one = job.last - job.first, a.dtype.type(1)
+        tall, short = forms(rows)
+        table = carray(stack(1, TABLES), (4, TABLE))  # addresses of A's rows, of their copies, of C's rows, of edges
+        copied_a, copied_b = (
+            carray(stack(one, A_SCRATCH), A_SCRATCH // size),
+            carray(stack(one, B_SCRATCH), B_SCRATCH // size),
+        )
+        edge = carray(stack(one, EDGE), (TABLE, lanes))
+        line = carray(stack(one, LINES), (2, lanes))
+        from_a, from_c = a_at + (p.a + job.group * p.a_group) * size, c_at + (p.c + job.group * p.c_group) * size
+        addresses(table[0], job.first, job.last, from_a, p.n1, p.n2, p.a0, p.a1, p.a2, size)
+        addresses(table[1], 0, rows, copied_a.ctypes.data, 1, rows, 0, 0, p.a_row, 1)
+        addresses(table[2], job.first, job.last, from_c, p.n1, p.n2, p.c0, p.c1, p.c2, size)
+        addresses(table[3], 0, rows, edge.ctypes.data, 1, rows, 0, 0, ROW_BYTES, 1)
+        for block in range(p.first, p.last):
+            opens, final = block == p.first, block == p.last - 1
+            adds = add or not opens
+            from_d = d.ctypes.data - c_at if opens else 0
+            if p.copies_a:
+                copy_a(a, table[0], a_at, rows, runs[blocks[block, 0] : blocks[block, 1]], p, copied_a)
+            for panel in range(job.first_panel, job.last_panel):
+                valid = min(lanes, p.columns - panel * lanes)
+                whole = valid == lanes
+                numbers(
+                    bias if final else bias[:0], job.group * p.columns + panel * lanes, valid, line[0], a.dtype.type(0)
+                )
+                numbers(scale, job.group * p.columns + panel * lanes, valid, line[1], one)
+                for v in range(lanes):
+                    line[1, v] *= alpha
+                if p.copies_b:
+                    copy_b(
+                        b,
+                        job.group * p.b_group + panel * p.b_panel,
+                        valid,
+                        runs[blocks[block, 0] : blocks[block, 1]],
+                        p,
+                        copied_b,
                     )
+                if adds and not whole:
+                    between(edge, d if opens else c, table[2], c_at, rows, panel * lanes, valid, False)
+                tiles(
+                    table[1 if p.copies_a else 0].ctypes.data,
+                    table[2 if whole else 3].ctypes.data,
+                    panel * ROW_BYTES if whole else 0,
+                    rows,
+                    tall,
+                    short,
+                    taps.ctypes.data + 24 * blocks[block, 2],
+                    blocks[block, 3] - blocks[block, 2],
+                    size if p.copies_a else p.a_step * size,
+                    copied_b.ctypes.data if p.copies_b else b_at + panel * p.b_panel * size,
+                    ROW_BYTES if p.copies_b else p.b_step * size,
+                    line[1].ctypes.data,
+                    line[0].ctypes.data,
+                    1 if adds else 0,
+                    from_d if whole else 0,
+                    beta if opens else one,
+                    floor if final else a.dtype.type(-np.inf),
+                    MR,
+                    SHORT,
+                    VECTORS,
+                    WIDTH,
+                )
+                if not whole:
+                    between(edge, c, table[2], c_at, rows, panel * lanes, valid, True)
+                if final:
+                    activate(c, table[2], c_at, rows, panel * lanes, valid)
+
+
+_multiply_gelu = kernel(specialised(_multiply.function, "_multiply_gelu", activate=_through_gelu))
+
+
+@njit
+def forms(rows):
+    """How many tiles of MR rows and of SHORT cover so many rows, with as few as possible made up."""
+    best = -(-rows // MR), 0
+    for short in range(1, 3):
+        tall = max(0, -((short * SHORT - rows) // MR))
+        if tall * MR + short * SHORT < best[0] * MR + best[1] * SHORT:
+            best = tall, short
+    return best
 
 
 @njit
@@ -199,5 +203,58 @@ def addresses(table, first, last, base, n1, n2, d0, d1, d2, size):
             at, i1, i2 = at + d1 - n2 * d2, i1 + 1, 0
             if i1 == n1:
                 at, i1 = at + d0 - n1 * d1, 0
-    for i in range(rows, -(-rows // MR) * MR):
+    for i in range(rows, min(table.size, rows + MR - 1)):
         table[i] = table[rows - 1]
+
+
+@njit
+def copy_a(a, table, base, rows, runs, p, dst):
+    """dst[i][k] = A_i[k]: row after row, or in squares where rows are neighbours."""
+    size, done, step = a.itemsize, 0, p.a_row // a.itemsize
+    for run in range(runs.shape[0]):
+        length = runs[run, 2]
+        if p.a_step == 1:
+            for i in range(rows):
+                copy(a, (table[i] - base + runs[run, 0]) // size, 0, dst, i * step + done, 0, 1, length, False)
+        else:
+            turn(a, (table[0] - base + runs[run, 0]) // size, p.a_step, dst, done, step, rows, length, False)
+        done += length
+
+
+@njit
+def copy_b(b, at, valid, runs, p, dst):
+    """dst[k][v] = B[k*b_step + v*b_column] over all runs."""
+    lanes, done = ROW_BYTES // b.itemsize, 0
+    for run in range(runs.shape[0]):
+        fill(
+            b,
+            at + runs[run, 1] // b.itemsize,
+            p.b_step,
+            p.b_column,
+            valid,
+            dst,
+            done * lanes,
+            runs[run, 2],
+            lanes,
+            False,
+        )
+        done += runs[run, 2]
+
+
+@njit
+def numbers(x, first, valid, line, missing):
+    """line[v] = x[first + v], v < valid; or what stands for an x that is missing."""
+    for v in range(line.size):
+        line[v] = x[first + v] if x.size and v < valid else missing
+
+
+@njit
+def between(edge, x, table, base, rows, column, valid, out):
+    """Copies edge[i][v] to the rows of x, or from them. table, base: addresses of C's rows, and of C, which x is or is like."""
+    for i in range(rows):
+        at = (table[i] - base) // x.itemsize + column
+        for v in range(valid):
+            if out:
+                x[at + v] = edge[i, v]
+            else:
+                edge[i, v] = x[at + v]

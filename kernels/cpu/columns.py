@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from .brgemm import empty
 from .compile import kernel, specialised
+from .scratch import empty
 
 LINE = 1024  # elements: four lines are read at once, and shorter ones are over before the memory's prefetcher has seen them
 JOB = 1 << 15  # elements

@@ -16,9 +16,12 @@ import numpy as np
 
 from ...core.shape import Pair, Shape, Window
 from . import depthwise, winograd
-from .brgemm import Product, Steps, empty, lanes, multiply, product
+from .brgemm import multiply
 from .padding import Placement, place
 from .panel import Layout, pack
+from .product import Part, Product, product
+from .scratch import empty
+from .simd import lanes
 
 
 def conv2d(
@@ -46,7 +49,7 @@ def conv2d(
     correlation = correlate(
         x.dtype, x.shape, out.shape, (1, *window.kernel), (1, *window.stride), (1, *window.dilation), groups
     )
-    multiply(correlation, x, w, out, pool, bias, activation)
+    multiply(correlation, x, w, out, bias=bias, activation=activation)
 
 
 def padded(size: Pair, window: Window) -> Placement:
@@ -62,7 +65,9 @@ def packed(src: Any, layout: Layout, pool: Any) -> np.ndarray:
 
 
 @lru_cache(maxsize=256)
-def correlate(dtype: np.dtype, x: Shape, y: Shape, kernel: Shape, stride: Shape, dilation: Shape, groups: int) -> Product:
+def correlate(
+    dtype: np.dtype, x: Shape, y: Shape, kernel: Shape, stride: Shape, dilation: Shape, groups: int
+) -> Product:
     """The product of x (D, H, W, C), padded already, with filters packed [g][panel][(t,r,s,c)][v], giving y (O, P, Q, K).
 
     D is the depth of one sample; or the samples of a batch of images, over which the window steps one by one.
@@ -74,9 +79,12 @@ def correlate(dtype: np.dtype, x: Shape, y: Shape, kernel: Shape, stride: Shape,
     a_taps = taps @ (dilation[0] * height * row, dilation[1] * row, dilation[2] * channels)
     b_taps = np.arange(len(taps)) * c * nr
     run = kernel[2] if dilation[2] == 1 and groups == 1 else 1  # taps that follow each other in memory
-    steps = Steps(
+    runs = np.stack([a_taps, b_taps, np.full(len(taps), run * c)], axis=1)[::run]
+    part = Part(
         rows=o * p * q,
         columns=k // groups,
+        first=0,
+        last=len(runs),
         n1=p,
         n2=q,
         a0=stride[0] * height * row,
@@ -88,9 +96,8 @@ def correlate(dtype: np.dtype, x: Shape, y: Shape, kernel: Shape, stride: Shape,
         a_step=1,
         b_step=nr,
         b_panel=len(taps) * c * nr,
-        groups=groups,
         a_group=c,
         b_group=-(-(k // groups) // nr) * len(taps) * c * nr,
         c_group=k // groups,
     )
-    return product(dtype, steps, np.stack([a_taps, b_taps], axis=1)[::run], run * c)
+    return product(dtype, [part], runs, groups)

@@ -16,11 +16,13 @@ import numpy as np
 
 from ...core.shape import Pair, Shape, Window, prod
 from . import depthwise, winograd
-from .brgemm import Product, Steps, empty, lanes, multiply, product
+from .brgemm import multiply
 from .conv2d import correlate, packed, padded
 from .padding import Placement, place
 from .panel import Layout, pack
-from .simd import MR
+from .product import Part, Product, product
+from .scratch import empty
+from .simd import MR, lanes
 
 
 def conv2d_dx(
@@ -50,7 +52,7 @@ def conv2d_dx(
     correlation = correlate(
         dy.dtype, dy.shape, out.shape, (1, *window.kernel), (1, 1, 1), (1, *window.dilation), groups
     )
-    multiply(correlation, dy, w, out, pool, bias, activation)
+    multiply(correlation, dy, w, out, bias=bias, activation=activation)
 
 
 def spread(size: Pair, window: Window) -> Placement:
@@ -84,7 +86,7 @@ def by_weight(
     weights = _weights(x.dtype, x.shape, dy.shape, dw.shape[1:4], stride, dilation, groups, in_place)
     for t in range(depth):
         plane = t * dilation[0] * prod(x.shape[2:])
-        multiply(weights, x.reshape(-1)[plane:], panels, transposed[t * terms // depth * k :], pool)
+        multiply(weights, x.reshape(-1)[plane:], panels, transposed[t * terms // depth * k :])
     pack(transposed, dw.reshape(-1), Layout(1, 1, k, 0, 0, 1, terms, k, groups, terms * k), terms, accumulate)
 
 
@@ -108,9 +110,12 @@ def _weights(
     b_step, b_panel, b_group = (dy[4], nr, k) if in_place else (nr, pixels * nr, -(-k // nr) * pixels * nr)
     image_rows = np.stack(np.meshgrid(np.arange(n), np.arange(o), np.arange(p), indexing="ij"), axis=-1).reshape(-1, 3)
     a_taps = image_rows @ (deep * height * row, stride[0] * height * row, stride[1] * row)
-    steps = Steps(
+    runs = np.stack([a_taps, np.arange(n * o * p) * q * b_step, np.full(n * o * p, q)], axis=1)
+    part = Part(
         rows=rows,
         columns=k,
+        first=0,
+        last=len(runs),
         n1=kernel[2],
         n2=c,
         a0=dilation[1] * row,
@@ -122,9 +127,8 @@ def _weights(
         a_step=stride[2] * channels,
         b_step=b_step,
         b_panel=b_panel,
-        groups=groups,
         a_group=c,
         b_group=b_group,
         c_group=kernel[0] * rows * k,
     )
-    return product(dtype, steps, np.stack([a_taps, np.arange(n * o * p) * q * b_step], axis=1), q)
+    return product(dtype, [part], runs, groups)

@@ -36,7 +36,7 @@ def conv3d(
     steps = window.kernel, window.stride, window.dilation
     correlation = correlate(x.dtype, x.shape[1:], out.shape[1:], *steps, groups)
     for sample, y in zip(x, out, strict=True):
-        multiply(correlation, sample, w, y, pool, bias, activation)
+        multiply(correlation, sample, w, y, bias=bias, activation=activation)
 
 
 def conv3d_dx(dy: Any, w: Any, window: Window, size: Shape, *, out: Any, pool: Any = None, groups: int = 1) -> None:
@@ -46,7 +46,7 @@ def conv3d_dx(dy: Any, w: Any, window: Window, size: Shape, *, out: Any, pool: A
     w = packed(w, Layout(taps // s, s, k, -s * c, -c, taps * c, c, 1, groups, k * taps * c, (taps - 1) * c), pool)
     correlation = correlate(dy.dtype, dy.shape[1:], out.shape[1:], window.kernel, (1, 1, 1), window.dilation, groups)
     for sample, dx in zip(dy, out, strict=True):
-        multiply(correlation, sample, w, dx, pool)
+        multiply(correlation, sample, w, dx)
 
 
 def conv3d_dw(

@@ -19,11 +19,14 @@ import numpy as np
 from numba import prange
 
 from ...core.shape import Window
-from .brgemm import ROW_BYTES, TILES, addresses, empty, lanes
+from .brgemm import addresses
 from .compile import kernel
 from .depthwise_plan import Plan, correlation, gradient
 from .depthwise_tile import depthwise_tile
-from .simd import MR, VECTORS, WIDTH
+from .scratch import empty
+from .simd import MR, ROW_BYTES, VECTORS, WIDTH, lanes
+
+TILES = 96 // MR  # whose addresses are found at once
 
 
 def suits(w: Any, groups: int) -> bool:

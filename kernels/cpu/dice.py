@@ -8,10 +8,10 @@ import numpy as np
 from numba import njit, prange
 
 from ...core.shape import prod
-from .brgemm import empty
 from .compile import kernel
 from .exponential import sigmoid
 from .loss import softmax_terms
+from .scratch import empty
 
 
 def dice(z: np.ndarray, target: np.ndarray, *, out: tuple, pool: Any, smooth: float = 1.0, scale: float = 1.0) -> None:

@@ -1,8 +1,8 @@
-"""Matrix product: one product of the tile, with B packed.
+"""Matrix product: one product of the tile.
 
 A row of a tile is read one number at a time, so A stays where it is unless it is transposed: then the numbers of a row
-lie a whole line of memory apart, and it is packed into panels like B. B is packed because it is read once for every
-tile of rows, and unpacked its lines would fall on a few sets of the cache; unless there are but few tiles.
+lie a whole line of memory apart. B's panels are copied by the jobs that read them, because they are read once for every
+tile of rows, and where they lie their lines would fall on a few sets of the cache; unless there are but few tiles.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from .brgemm import Product, Steps, empty, lanes, multiply, product
+from .brgemm import multiply
 from .compile import kernel
 from .panel import Layout, pack
-from .simd import MR
+from .product import Part, Product, product
+from .scratch import empty
+from .simd import MR, lanes
 
 ROWS = 1024  # of a job of column_sum
-FEW = 4 * MR  # rows of A for which packing B costs more than it saves
+FEW = 4 * MR  # rows of A for which copying B costs more than it saves
 
 
 def gemm(
@@ -30,22 +32,12 @@ def gemm(
     pool: Any = None,
     trans_a: bool = False,
     trans_b: bool = False,
-    bias: Any = None,
-    activation: str | None = None,
-    accumulate: bool = False,
+    **epilogue: Any,
 ) -> None:
     """c[m,n] = act( sum_k a[m,k] * b[k,n] + bias[n] ); the op's definition is in kernels/ops/."""
-    batched_gemm(
-        a[None],
-        b[None],
-        out=out[None],
-        pool=pool,
-        trans_a=trans_a,
-        trans_b=trans_b,
-        bias=bias,
-        activation=activation,
-        accumulate=accumulate,
-    )
+    m, n = out.shape
+    k = a.shape[0 if trans_a else 1]
+    multiply(matrices(a.dtype, m, n, k, 1, trans_a, trans_b), a, b, out, **epilogue)
 
 
 def batched_gemm(
@@ -56,21 +48,37 @@ def batched_gemm(
     pool: Any,
     trans_a: bool = False,
     trans_b: bool = False,
-    bias: Any = None,
-    activation: str | None = None,
-    accumulate: bool = False,
+    **epilogue: Any,
 ) -> None:
     """c[g] = act( a[g] * b[g] + bias[g] ) for every g, as groups of one product.   a: (G, M, K), b: (G, K, N)"""
     groups, m, n = out.shape
-    if out.size == 0:
-        return
-    k = a.shape[1] if trans_a else a.shape[2]
-    pack_b = trans_b or n % lanes(b.dtype) > 0 or m > FEW
-    if pack_b:
-        b = panels(b, n, k, pool, groups, transposed=trans_b)
-    if trans_a:
-        a = panels(a, m, k, pool, groups)
-    multiply(plain(a.dtype, m, n, k, groups, trans_a, pack_b), a, b, out, pool, bias, activation, accumulate)
+    k = a.shape[1 if trans_a else 2]
+    multiply(matrices(a.dtype, m, n, k, groups, trans_a, trans_b), a, b, out, **epilogue)
+
+
+@lru_cache(maxsize=512)
+def matrices(dtype: np.dtype, m: int, n: int, k: int, groups: int, trans_a: bool, trans_b: bool) -> Product:
+    """The product of matrices that lie as `gemm` says."""
+    nr = lanes(dtype)
+    part = Part(
+        rows=m,
+        columns=n,
+        first=0,
+        last=1,
+        n2=max(1, m),
+        a2=1 if trans_a else k,
+        a_step=m if trans_a else 1,
+        a_group=m * k,
+        c2=n,
+        c_group=m * n,
+        b_step=1 if trans_b else n,
+        b_column=k if trans_b else 1,
+        b_panel=k * nr if trans_b else nr,
+        b_group=k * n,
+        copies_a=trans_a and m > 1,
+        copies_b=trans_b or n % nr > 0 or m > FEW,
+    )
+    return product(dtype, [part], [(0, 0, k)], groups)
 
 
 def panels(src: Any, columns: int, terms: int, pool: Any, groups: int = 1, *, transposed: bool = False) -> np.ndarray:
@@ -82,42 +90,13 @@ def panels(src: Any, columns: int, terms: int, pool: Any, groups: int = 1, *, tr
 
 
 @lru_cache(maxsize=512)
-def plain(
-    dtype: np.dtype,
-    m: int,
-    n: int,
-    k: int,
-    groups: int = 1,
-    packed_a: bool = False,
-    packed_b: bool = True,
-    a_row: int | None = None,
-    c_row: int | None = None,
+def on_panels(
+    dtype: np.dtype, m: int, n: int, k: int, a_row: int | None = None, a_step: int = 1, copies_a: bool = False
 ) -> Product:
-    """A product of matrices. a_row, c_row: from one row of A or C to the next, where there is something between them."""
+    """A product with packed B. a_row: from one row of A to the next, a_step: from one term; else as in a matrix."""
     nr = lanes(dtype)
-    a_row, c_row = k if a_row is None else a_row, n if c_row is None else c_row
-    a1, a2, a_step = (k * nr, 1, nr) if packed_a else (0, a_row, 1)
-    n1, n2 = (-(-m // nr), nr) if packed_a else (1, m)
-    steps = Steps(
-        rows=m,
-        columns=n,
-        n1=n1,
-        n2=n2,
-        a0=0,
-        a1=a1,
-        a2=a2,
-        c0=0,
-        c1=nr * c_row,
-        c2=c_row,
-        a_step=a_step,
-        b_step=nr if packed_b else n,
-        b_panel=k * nr if packed_b else nr,
-        groups=groups,
-        a_group=n1 * nr * k if packed_a else m * a_row,
-        b_group=-(-n // nr) * nr * k if packed_b else k * n,
-        c_group=m * c_row,
-    )
-    return product(dtype, steps, np.zeros((1, 2), np.int64), k)
+    part = Part(m, n, 0, 1, a_step, nr, k * nr, a2=k if a_row is None else a_row, c2=n, n2=max(1, m), copies_a=copies_a)
+    return product(dtype, [part], [(0, 0, k)])
 
 
 def column_sum(x: Any, *, out: Any, pool: Any = None, accumulate: bool = False) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from .brgemm import empty
 from .columns import add_products, add_squares
 from .compile import kernel
 from .rows import total
+from .scratch import empty
 
 JOB = 1 << 14  # elements
 COLUMNS = 64  # for a single group

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from .brgemm import empty, multiply
+from .brgemm import multiply
 from .compile import kernel
-from .gemm import panels, plain
+from .gemm import on_panels, panels
 from .gru import back_reset, back_state, mix, product_of
 from .recurrent import Backward, Forward, by_step, carry, clear, ends, receive, to_sigmoid, to_tanh
+from .scratch import empty
 
 
 def gru_cho(a: np.ndarray, u: np.ndarray, b: np.ndarray, *, out: tuple, pool: Any, lengths: Any = None) -> None:
@@ -22,10 +23,10 @@ def gru_cho(a: np.ndarray, u: np.ndarray, b: np.ndarray, *, out: tuple, pool: An
     n, steps, width = h.shape
     share, lengths, zero = Forward(h, u[: 2 * width], pool), ends(lengths, n, steps), np.zeros(width, h.dtype)
     u_n, s_n = panels(u[2 * width :], width, width, pool, transposed=True), empty(pool, (n, width), h.dtype)
-    candidate = plain(h.dtype, n, width, width, a_row=steps * width)
+    candidate = on_panels(h.dtype, n, width, width, steps * width)
     for t in range(steps):
         _cho_gates(a, share.at(t), b, zero, lengths, t, h, gates, m, work=100 * n * width)
-        multiply(candidate, m.reshape(-1)[t * width :], u_n, s_n, pool)
+        multiply(candidate, m.reshape(-1)[t * width :], u_n, s_n)
         _cho_state(a, s_n, b, zero, lengths, t, h, gates, work=60 * n * width)
 
 
@@ -35,11 +36,11 @@ def gru_cho_dx(
     n, steps, width = h.shape
     share, lengths, dy = Backward(out, u[: 2 * width], pool), ends(lengths, n, steps), by_step(dy)
     u_n, dm = panels(u[2 * width :], width, width, pool), empty(pool, (n, width), h.dtype)
-    candidate = plain(h.dtype, n, width, width, a_row=steps * 3 * width)
+    candidate = on_panels(h.dtype, n, width, width, steps * 3 * width)
     zero = np.zeros(width, h.dtype)
     for t in reversed(range(steps)):
         _cho_back_state(dy, h, gates, zero, lengths, t, share.dh, out, work=20 * n * width)
-        multiply(candidate, out.reshape(-1)[(3 * t + 2) * width :], u_n, dm, pool)
+        multiply(candidate, out.reshape(-1)[(3 * t + 2) * width :], u_n, dm)
         _cho_back_gates(h, gates, zero, dm, lengths, t, share.dh, out, work=20 * n * width)
         share.passes(t)
 

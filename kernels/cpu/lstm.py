@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from .brgemm import empty
 from .compile import kernel
 from .exponential import tanh
 from .recurrent import Backward, Forward, by_step, carry, clear, ends, receive, to_sigmoid, to_tanh
+from .scratch import empty
 
 
 def lstm(a: np.ndarray, u: np.ndarray, b: np.ndarray, *, out: tuple, pool: Any, lengths: Any = None) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 from numba import prange
 
 from ...core.shape import Pair
-from .brgemm import empty
 from .compile import kernel
+from .scratch import empty
 
 
 class Placement(NamedTuple):

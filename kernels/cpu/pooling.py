@@ -14,8 +14,8 @@ from numba import njit, prange, types
 from numba.extending import intrinsic
 
 from ...core.shape import Pair, Window
-from .brgemm import empty
 from .compile import kernel
+from .scratch import empty
 
 
 def max_pool2d(x: np.ndarray, window: Window, *, out: tuple[np.ndarray, np.ndarray], pool: Any) -> None:

@@ -8,16 +8,19 @@ gives up where the questions are many.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numba import njit, prange
 
-from .brgemm import empty, lanes, multiply
+from .brgemm import multiply
 from .compile import kernel
 from .exponential import sigmoid, tanh
-from .gemm import panels, plain
-from .panel import Layout, pack
+from .gemm import on_panels, panels
+from .product import Part, Product, product
+from .scratch import empty
+from .simd import lanes
 
 
 def rnn(a: np.ndarray, u: np.ndarray, b: np.ndarray, *, out: np.ndarray, pool: Any, lengths: Any = None) -> None:
@@ -48,11 +51,29 @@ def recurrent_dw(
 ) -> None:
     n, steps, gates = da.shape
     m, width = out.shape
-    nr, later = lanes(h.dtype), steps - shift
-    of_a = Layout(n, 1, later, steps * gates, 0, gates, m, 1, start=shift * gates + start)
-    of_h = Layout(n, 1, later, steps * width, 0, width, width, 1)
-    a, b = (pack(x, empty(pool, at.size(nr), x.dtype), at, nr) for x, at in ((da, of_a), (h, of_h)))
-    multiply(plain(h.dtype, m, width, n * later, packed_a=True), a, b, out, pool, accumulate=accumulate)
+    multiply(_over_steps(h.dtype, n, steps, gates, m, width, shift, start), da, h, out, accumulate=accumulate)
+
+
+@lru_cache(maxsize=64)
+def _over_steps(dtype: Any, n: int, steps: int, gates: int, m: int, width: int, shift: int, start: int) -> Product:
+    """dU[i,j] = sum_{n,t} da[n, t + shift, start + i] * h[n,t,j]: a run of steps for every sample."""
+    taps = [(i * steps * gates, i * steps * width, steps - shift) for i in range(n)]
+    part = Part(
+        rows=m,
+        columns=width,
+        first=0,
+        last=n,
+        a_step=gates,
+        b_step=width,
+        b_panel=lanes(dtype),
+        a=shift * gates + start,
+        a2=1,
+        n2=m,
+        c2=width,
+        copies_a=True,
+        copies_b=True,
+    )
+    return product(dtype, [part], taps)
 
 
 # ---------------------------------------------------------------------------------------------------- what steps share
@@ -64,14 +85,14 @@ class Forward:
     def __init__(self, h: np.ndarray, u: np.ndarray, pool: Any):
         n, steps, self.width = h.shape
         self.h, self.pool, self.s = h.reshape(-1), pool, empty(pool, (n, len(u)), h.dtype)
-        self.product = plain(h.dtype, n, len(u), self.width, a_row=steps * self.width)
+        self.product = on_panels(h.dtype, n, len(u), self.width, steps * self.width)
         self.u = panels(u, len(u), self.width, pool, transposed=True)
 
     def at(self, t: int) -> np.ndarray:
         if t == 0:
             self.s.fill(0)
         else:
-            multiply(self.product, self.h[(t - 1) * self.width :], self.u, self.s, self.pool)
+            multiply(self.product, self.h[(t - 1) * self.width :], self.u, self.s)
         return self.s
 
 
@@ -81,13 +102,13 @@ class Backward:
     def __init__(self, ds: np.ndarray, u: np.ndarray, pool: Any):
         (n, steps, gates), (terms, width) = ds.shape, u.shape
         self.ds, self.gates, self.pool = ds.reshape(-1), gates, pool
-        self.product = plain(ds.dtype, n, width, terms, a_row=steps * gates)
+        self.product = on_panels(ds.dtype, n, width, terms, steps * gates)
         self.u, self.dh = panels(u, width, terms, pool), empty(pool, (n, width), ds.dtype)
         self.dh.fill(0)
 
     def passes(self, t: int) -> None:
         if t > 0:
-            multiply(self.product, self.ds[t * self.gates :], self.u, self.dh, self.pool, accumulate=True)
+            multiply(self.product, self.ds[t * self.gates :], self.u, self.dh, accumulate=True)
 
 
 def ends(lengths: Any, n: int, steps: int) -> np.ndarray:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from .brgemm import empty
 from .compile import kernel
 from .rows import by_rows, highest, run_rows, total
+from .scratch import empty
 
 PIECE = 1 << 11  # elements: 8 or 16 KiB of sums
 LONG, LANES = 1 << 14, 64  # elements of a piece and its running sums, where all elements are added

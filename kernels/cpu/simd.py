@@ -9,23 +9,33 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 
 from .compile import target
 
-# The tile: MR rows of VECTORS registers of WIDTH bytes; as many sums as fit beside a row of B and a broadcast number.
+# The tile: VECTORS registers of WIDTH bytes a row, MR rows or SHORT, so that few of the rows of a product are made up;
+# as many sums as fit beside a row of B and a broadcast number, and at least as many as are needed to fill the pipeline.
 FEATURES = target()[1].split(",")
 HAS_FMA = "+fma" in FEATURES
 if "+avx512f" in FEATURES:
-    MR, VECTORS, WIDTH = 8, 2, 64
+    MR, SHORT, VECTORS, WIDTH = 12, 8, 2, 64
 elif "+avx2" in FEATURES:
-    MR, VECTORS, WIDTH = 6, 2, 32
+    MR, SHORT, VECTORS, WIDTH = 6, 4, 2, 32
 else:
-    MR, VECTORS, WIDTH = 6, 2, 16
+    MR, SHORT, VECTORS, WIDTH = 6, 4, 2, 16
+
+ROW_BYTES = VECTORS * WIDTH  # of one row of a panel of B
+BLOCK = 16 * 1024 // ROW_BYTES  # terms of the sum: a slice of a panel fills half of a 32 KiB cache
 
 I1, I32, I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 SCALARS = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
+
+
+def lanes(dtype: Any) -> int:
+    """NR: the columns of a tile."""
+    return ROW_BYTES // np.dtype(dtype).itemsize
 
 
 class Vectors:

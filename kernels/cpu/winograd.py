@@ -17,8 +17,7 @@ import numpy as np
 
 from ...core.shape import Pair, Shape, Window
 from . import threads
-from .brgemm import empty
-from .simd import MR
+from .scratch import empty
 from .winograd_plan import planned
 from .winograd_stages import CHANNELS, KERNELS, SIZE
 
@@ -80,21 +79,16 @@ def _correlate(
     if y.size == 0:
         return
     plan, kernels, slots = planned(x.shape, y.shape, *before, rotated, m), KERNELS[m], threads.threads()
-    bias = plan.padding if bias is None else bias
+    bias = plan.constants if bias is None else bias  # which begin with zeros
     floor = np.float32(0 if activation == "relu" else -np.inf)
-    room = empty(pool, (slots, plan.room // SIZE), np.float32)
-    tables = empty(pool, (slots, 2, -(-plan.block // MR) * MR), np.int64)
+    w, common = w.reshape(-1), (y, bias, plan.constants, plan.record, plan.taps)
     if plan.few:
         v = empty(pool, (plan.v // SIZE,), np.float32)
         scratch = empty(pool, (slots, (plan.m + plan.u) // SIZE), np.float32)
-        kernels["all_inputs"](x, v, plan.padding, plan.record, room, tables, work=plan.v)
-        kernels["few_tiles"](
-            w.reshape(-1), v, y, bias, plan.padding, plan.record, plan.taps, scratch, room, tables, floor, work=plan.flops
-        )
+        kernels["all_inputs"](x, v, plan.constants, plan.record, slots, work=plan.v)
+        kernels["few_tiles"](w, v, *common, scratch, floor, work=plan.flops)
     else:
         u = empty(pool, (plan.panels * plan.u // SIZE,), np.float32)
         scratch = empty(pool, (slots, (plan.panels * plan.m + plan.v) // SIZE), np.float32)
-        kernels["all_filters"](w.reshape(-1), u, plan.record, room, work=u.nbytes)
-        kernels["many_tiles"](
-            x, u, y, bias, plan.padding, plan.record, plan.taps, scratch, room, tables, floor, work=plan.flops
-        )
+        kernels["all_filters"](w, u, plan.record, slots, work=plan.panels * plan.u)
+        kernels["many_tiles"](x, u, *common, scratch, floor, work=plan.flops)

@@ -12,39 +12,36 @@ from functools import lru_cache
 import numpy as np
 
 from ...core.shape import Shape
-from .brgemm import BLOCK
-from .winograd_stages import CHANNELS, NR, SIZE
+from .simd import BLOCK
+from .winograd_stages import MOST_TILES, NR, SIZE
 from .winograd_transform import LINE
 
 CACHE = 448 * 1024  # bytes of V and M in a block, of a 512 KiB cache
-LEAST, MOST = 24, 64  # tiles of a block
-SEGMENT = 14  # tiles side by side whose first transforms are kept in a 32 KiB cache
+LEAST_TILES = 24  # of a block: with fewer, reading U takes longer than multiplying by it
 
 FIELDS = (
     *("height", "width", "c", "p", "q", "k", "top", "left", "rotated"),
-    *("tile_rows", "tile_columns", "tiles", "blocks", "segment", "panels"),
+    *("tile_rows", "tile_columns", "tiles", "blocks", "panels"),
+    "zeros",  # numbers of the constants before the ones
     *("v_plane", "u_plane", "m_plane"),  # bytes from one xi to the next
 )
 
 
 @dataclass(frozen=True)
 class Plan:
-    """record: FIELDS, for the kernels.   taps: (points, blocks of c, 3), for the tile.   padding: zeros.
+    """record: FIELDS, for the kernels.   taps: (points, blocks of c, 3), for the tile.   constants: zeros, then NR ones.
 
-    few: whether all tiles are one block.   block: tiles of a block.   v: bytes of a block's V.   u, m: of one panel's U and M.   room: of a stage's scratch.
-    flops: of the products.
+    few: whether all tiles are one block.   v: bytes of a block's V.   u, m: of one panel's U and M.   flops: of the products.
     """
 
     record: np.ndarray
     taps: np.ndarray
-    padding: np.ndarray
+    constants: np.ndarray
     few: bool
-    block: int
     panels: int
     v: int
     u: int
     m: int
-    room: int
     flops: int
 
 
@@ -52,30 +49,39 @@ class Plan:
 def planned(x: Shape, y: Shape, top: int, left: int, rotated: bool, m: int) -> Plan:
     """The plan of y (N, P, Q, K) from x (N, H, W, C), of which `top` rows and `left` columns of padding come first."""
     (n, height, width, c), (_, p, q, k) = x, y
-    side, points, panels = m + 2, (m + 2) ** 2, -(-k // NR)
+    points, panels = (m + 2) ** 2, -(-k // NR)
     tile_rows, tile_columns = -(-p // m), -(-q // m)
     tiles = n * tile_rows * tile_columns
-    fitting = CACHE // (points * SIZE * (c + k))
-    blocks = -(-tiles // (min(fitting, MOST) if fitting >= LEAST and tiles > MOST else MOST))
-    block, segment = -(-tiles // blocks), min(SEGMENT, tile_columns)
+    blocks = -(-tiles // block_size(tiles, points, c + k))
+    block, zeros = -(-tiles // blocks), max(width * c, k, NR)
     planes = [odd_lines(SIZE * size) for size in (block * c, c * NR, block * NR)]
-    values = height, width, c, p, q, k, top, left, rotated, tile_rows, tile_columns, tiles, blocks, segment, panels
-    bounds = np.arange(-(-c // BLOCK) + 1) * c // -(-c // BLOCK)
-    taps = np.empty((points, len(bounds) - 1, 3), np.int64)
-    taps[:, :, 0] = bounds[:-1] * SIZE + np.arange(points)[:, None] * planes[0]
-    taps[:, :, 1] = bounds[:-1] * NR * SIZE
-    taps[:, :, 2] = np.diff(bounds)
+    counts = tile_rows, tile_columns, tiles, blocks, panels, zeros
     return Plan(
-        np.array([(*values, *planes)], [(field, np.int64) for field in FIELDS]),
-        taps,
-        np.zeros(max(width * c, k, NR), np.float32),
+        np.array([(height, width, c, p, q, k, top, left, rotated, *counts, *planes)], [(f, np.int64) for f in FIELDS]),
+        _taps(c, points, planes[0]),
+        np.repeat(np.float32([0, 1]), [zeros, NR]),
         blocks == 1,
-        block,
         panels,
         *(points * plane for plane in planes),
-        room=max(side * (m * segment + 2) * LINE, 9 * CHANNELS * NR * SIZE + 3 * side * LINE),
         flops=2 * points * tiles * c * k,
     )
+
+
+def block_size(tiles: int, points: int, channels: int) -> int:
+    """Tiles of a block: all, or what the cache holds, or where that is too little the most that there may be."""
+    fitting = CACHE // (points * SIZE * channels)
+    return min(fitting, MOST_TILES) if tiles > MOST_TILES and fitting >= LEAST_TILES else MOST_TILES
+
+
+def _taps(c: int, points: int, v_plane: int) -> np.ndarray:
+    """For each point the blocks of the sum over c."""
+    pieces = -(-c // BLOCK)
+    bounds = np.arange(pieces + 1) * c // pieces
+    taps = np.empty((points, pieces, 3), np.int64)
+    taps[:, :, 0] = bounds[:-1] * SIZE + np.arange(points)[:, None] * v_plane
+    taps[:, :, 1] = bounds[:-1] * NR * SIZE
+    taps[:, :, 2] = np.diff(bounds)
+    return taps
 
 
 def odd_lines(nbytes: int) -> int:

@@ -18,42 +18,52 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import carray, njit, prange
 
+from .brgemm import addresses, forms
 from .compile import kernel, specialised
-from .panel import transpose_square
-from .simd import MR, VECTORS, WIDTH
-from .tile import tile
+from .panel import turn
+from .registers import stack
+from .simd import MR, ROW_BYTES, SHORT, VECTORS, WIDTH
+from .tile import tiles
 from .winograd_transform import FILTER, INPUT, LINE, OUTPUT, VECTORS_OF_LINE, transform, transform_last, transform_rows
 
 SIZE = 4  # bytes of a number
-NR = VECTORS * WIDTH // SIZE
+NR = ROW_BYTES // SIZE
 CHANNELS = LINE // SIZE  # of a line
 M = 4  # of F(M x M): the functions below are compiled for each
 
+MOST_TILES = 64  # of a block
+SEGMENT = 14  # tiles side by side whose first transforms are kept at once
+# Scratch of a stage, in bytes: of lines that are transformed once, or of nine taps of filters; addresses of rows.
+ROOM = max(6 * (4 * SEGMENT + 2) * LINE, 9 * CHANNELS * ROW_BYTES + 18 * LINE)
+TABLE = MOST_TILES + MR
+TABLES, WINDOW = 2 * 8 * TABLE, 8 * 6
 
-def _inputs(x, v, room, table, padding, s, first, last):
+
+def _inputs(x, v, padding, s, first, last):
     """V of the tiles [first, last). A column's first transform serves both tiles that it belongs to."""
-    side, row = M + 2, (M * s.segment + 2) * LINE
+    room = carray(stack(np.float32(0), ROOM), ROOM // SIZE)
+    table = carray(stack(1, WINDOW), M + 2)  # of a row of tiles' rows of x; rows outside are padding
+    side, row = M + 2, (M * SEGMENT + 2) * LINE
     t = first
     while t < last:
         sample, rest = divmod(t, s.tile_rows * s.tile_columns)
         i, j = divmod(rest, s.tile_columns)
-        count = min(s.segment, s.tile_columns - j, last - t)
+        count = min(SEGMENT, s.tile_columns - j, last - t)
         for a in range(side):
             h = i * M + a - s.top
             table[a] = x + (sample * s.height + h) * s.width * s.c * SIZE if 0 <= h < s.height else padding
         for c in range(0, s.c, CHANNELS):
             for column in range(M * count + 2):
                 w = j * M + column - s.left
-                at = room.ctypes.data + column * LINE
                 if 0 <= w < s.width:
-                    from_row = (w * s.c + c) * SIZE
-                    transform_rows(table.ctypes.data, from_row, at, row, M, INPUT, VECTORS_OF_LINE, WIDTH)
+                    at, to = (w * s.c + c) * SIZE, room.ctypes.data + column * LINE
+                    transform_rows(table.ctypes.data, at, to, row, M, INPUT, VECTORS_OF_LINE, WIDTH)
                 else:
                     for a in range(side):
-                        for b in range(CHANNELS):
-                            room[(a * row + column * LINE) // SIZE + b] = 0
+                        start = (a * row + column * LINE) // SIZE
+                        room[start : start + CHANNELS] = 0
             for k in range(count):
                 for a in range(side):
                     at = room.ctypes.data + a * row + M * k * LINE
@@ -62,20 +72,18 @@ def _inputs(x, v, room, table, padding, s, first, last):
         t += count
 
 
-def _filters(w, u, room, s, first, last):
+def _filters(w, u, s, first, last):
     """U of the panels [first, last). Filters lie the other way round where they give a gradient: rotated, c before k."""
-    side, lanes = M + 2, WIDTH // SIZE
-    row = CHANNELS * NR * SIZE  # of a tap in room
+    room = carray(stack(np.float32(0), ROOM), ROOM // SIZE)
+    side, row = M + 2, CHANNELS * ROW_BYTES  # of a tap in room
     scratch = room.ctypes.data + 9 * row
     for panel in range(first, last):
         columns = min(NR, s.k - panel * NR)
         for c in range(0, s.c, CHANNELS):
             if not s.rotated:
                 for tap in range(9):
-                    for k in range(0, columns, lanes):
-                        for b in range(0, CHANNELS, lanes):
-                            at = ((panel * NR + k) * 9 + tap) * s.c + c + b
-                            transpose_square(w, at, 9 * s.c, room, (tap * CHANNELS + b) * NR + k, NR, 0, WIDTH)
+                    at = (panel * NR * 9 + tap) * s.c + c
+                    turn(w, at, 9 * s.c, room, tap * CHANNELS * NR, NR, CHANNELS, columns, False)
             for b in range(CHANNELS):
                 for k in range(0, columns, CHANNELS):
                     at, step = room.ctypes.data + (b * NR + k) * SIZE, row
@@ -91,40 +99,45 @@ def _filters(w, u, room, s, first, last):
                         transform(scratch + 3 * a * LINE, LINE, plane, s.u_plane, M, FILTER, VECTORS_OF_LINE, WIDTH)
 
 
-def _products(v, u, m, tables, taps, padding, s, tiles, panels):
-    """M of the first `tiles` tiles and some panels."""
-    planes = (M + 2) * (M + 2)
-    rows = -(-tiles // MR) * MR
-    for t in range(rows):
-        tables[0, t] = v + min(t, tiles - 1) * s.c * SIZE
-        tables[1, t] = m + min(t, tiles - 1) * NR * SIZE
-    for xi in range(planes):
+def _products(v, u, m, taps, line, s, rows, panels):
+    """M of the first `rows` tiles and some panels.   line: addresses of NR zeros and of NR ones."""
+    points, (tall, short) = (M + 2) * (M + 2), forms(rows)
+    table = carray(stack(1, TABLES), (2, TABLE))
+    addresses(table[0], 0, rows, v, 1, rows, 0, 0, s.c, SIZE)
+    addresses(table[1], 0, rows, m, 1, rows, 0, 0, NR, SIZE)
+    one = np.float32(1)
+    for xi in range(points):
         for block in range(taps.shape[1]):
             for panel in range(panels):
-                for t in range(0, rows, MR):
-                    tile(
-                        tables[0].ctypes.data + 8 * t,
-                        tables[1].ctypes.data + 8 * t,
-                        (panel * planes + xi) * s.m_plane,
-                        tiles - t,
-                        taps[xi, block].ctypes.data,
-                        1,
-                        SIZE,
-                        u + (panel * planes + xi) * s.u_plane,
-                        NR * SIZE,
-                        NR,
-                        padding,
-                        np.float32(-np.inf),
-                        1 if block > 0 else 0,
-                        MR,
-                        VECTORS,
-                        WIDTH,
-                    )
+                tiles(
+                    table[0].ctypes.data,
+                    table[1].ctypes.data,
+                    (panel * points + xi) * s.m_plane,
+                    rows,
+                    tall,
+                    short,
+                    taps[xi, block].ctypes.data,
+                    1,
+                    SIZE,
+                    u + (panel * points + xi) * s.u_plane,
+                    ROW_BYTES,
+                    line[1],
+                    line[0],
+                    1 if block > 0 else 0,
+                    0,
+                    one,
+                    np.float32(-np.inf),
+                    MR,
+                    SHORT,
+                    VECTORS,
+                    WIDTH,
+                )
 
 
-def _outputs(m, y, bias, room, s, first, last, first_panel, last_panel, floor):
+def _outputs(m, y, bias, s, first, last, first_panel, last_panel, floor):
     """The tiles [first, last) of y, channels of the panels [first_panel, last_panel)."""
-    side, scratch = M + 2, room.ctypes.data
+    room = stack(np.float32(0), ROOM)
+    side, scratch = M + 2, carray(room, 1).ctypes.data
     for t in range(first, last):
         sample, rest = divmod(t, s.tile_rows * s.tile_columns)
         i, j = divmod(rest, s.tile_columns)
@@ -153,48 +166,49 @@ def _outputs(m, y, bias, room, s, first, last, first_panel, last_panel, floor):
 
 
 # ----------------------------------------------------------------------------------------------------------- kernels
+# scratch: (slots, numbers). Slots share out the work in runs; a record cannot be handed into a parallel loop, so each
+# reads its own.
 
 
-def _all_inputs(x, v, padding, plan, room, tables):
-    s, slots = plan[0], room.shape[0]
+def _all_inputs(x, v, constants, plan, slots):
     for index in prange(slots):
-        slot = np.int64(index)
+        s, slot = plan[0], np.int64(index)
         first, last = slot * s.tiles // slots, (slot + 1) * s.tiles // slots
-        to = v.ctypes.data + first * s.c * SIZE
-        inputs(x.ctypes.data, to, room[slot], tables[slot, 0], padding.ctypes.data, s, first, last)
+        inputs(x.ctypes.data, v.ctypes.data + first * s.c * SIZE, constants.ctypes.data, s, first, last)
 
 
-def _all_filters(w, u, plan, room):
-    s, slots = plan[0], room.shape[0]
+def _all_filters(w, u, plan, slots):
     for index in prange(slots):
-        slot = np.int64(index)
+        s, slot = plan[0], np.int64(index)
         first, last = slot * s.panels // slots, (slot + 1) * s.panels // slots
-        filters(w, u.ctypes.data + first * (M + 2) * (M + 2) * s.u_plane, room[slot], s, first, last)
+        filters(w, u.ctypes.data + first * (M + 2) * (M + 2) * s.u_plane, s, first, last)
 
 
-def _few_tiles(w, v, y, bias, padding, plan, taps, scratch, room, tables, floor):
-    s, slots = plan[0], room.shape[0]
+def _few_tiles(w, v, y, bias, constants, plan, taps, scratch, floor):
+    slots = scratch.shape[0]
     for index in prange(slots):
-        slot = np.int64(index)
+        s, slot = plan[0], np.int64(index)
         m = scratch[slot].ctypes.data
         u = m + (M + 2) * (M + 2) * s.m_plane
+        line = constants.ctypes.data, constants.ctypes.data + s.zeros * SIZE
         for panel in range(slot * s.panels // slots, (slot + 1) * s.panels // slots):
-            filters(w, u, room[slot], s, panel, panel + 1)
-            products(v.ctypes.data, u, m, tables[slot], taps, padding.ctypes.data, s, s.tiles, 1)
-            outputs(m, y.ctypes.data, bias.ctypes.data, room[slot], s, 0, s.tiles, panel, panel + 1, floor)
+            filters(w, u, s, panel, panel + 1)
+            products(v.ctypes.data, u, m, taps, line, s, s.tiles, 1)
+            outputs(m, y.ctypes.data, bias.ctypes.data, s, 0, s.tiles, panel, panel + 1, floor)
 
 
-def _many_tiles(x, u, y, bias, padding, plan, taps, scratch, room, tables, floor):
-    s, slots = plan[0], room.shape[0]
+def _many_tiles(x, u, y, bias, constants, plan, taps, scratch, floor):
+    slots = scratch.shape[0]
     for index in prange(slots):
-        slot = np.int64(index)
+        s, slot = plan[0], np.int64(index)
         m = scratch[slot].ctypes.data
         v = m + s.panels * (M + 2) * (M + 2) * s.m_plane
+        line = constants.ctypes.data, constants.ctypes.data + s.zeros * SIZE
         for block in range(slot * s.blocks // slots, (slot + 1) * s.blocks // slots):
             first, last = block * s.tiles // s.blocks, (block + 1) * s.tiles // s.blocks
-            inputs(x.ctypes.data, v, room[slot], tables[slot, 0], padding.ctypes.data, s, first, last)
-            products(v, u.ctypes.data, m, tables[slot], taps, padding.ctypes.data, s, last - first, s.panels)
-            outputs(m, y.ctypes.data, bias.ctypes.data, room[slot], s, first, last, 0, s.panels, floor)
+            inputs(x.ctypes.data, v, constants.ctypes.data, s, first, last)
+            products(v, u.ctypes.data, m, taps, line, s, last - first, s.panels)
+            outputs(m, y.ctypes.data, bias.ctypes.data, s, first, last, 0, s.panels, floor)
 
 
 def _kernels(m: int) -> dict[str, Any]:

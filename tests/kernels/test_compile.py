@@ -84,7 +84,7 @@ def test_an_edit_of_an_intrinsic_leads_to_new_results(tmp_path):
     shutil.copy(PACKAGE / "__init__.py", copy)
     before = run(PRODUCT, tmp_path / "cache", path=tmp_path)
     source = copy / "kernels/cpu/tile.py"
-    old, new = "y = self.b.fadd(totals", "y = self.b.fsub(totals"
+    old, new = "y = self.b.fadd(y, bias", "y = self.b.fsub(y, bias"
     assert source.read_text().count(old) == 1
     source.write_text(source.read_text().replace(old, new))
     after = run(PRODUCT, tmp_path / "cache", path=tmp_path)

@@ -101,7 +101,7 @@ def test_forward_and_dx_equal_their_definitions(m, nhw, channels, padding, activ
     with taking(m):
         y = ops.conv2d(x, filters, window, bias=bias, activation=activation)
         dx = ops.conv2d_dx(dy, filters, window, (h, w))
-    plain = ops.conv2d.reference(*wide(x, filters), window, bias=bias)
+    plain = ops.conv2d.reference(*wide(x, filters), window, bias=None if bias is None else bias.astype(float))
     expected = np.maximum(plain, 0) if activation else plain
     assert np.linalg.norm(y - expected) <= ALLOWED[m] * np.linalg.norm(plain)
     assert distance(dx, ops.conv2d_dx.reference(*wide(dy, filters), window, (h, w))) <= ALLOWED[m]
@@ -112,7 +112,7 @@ def test_forward_and_dx_equal_their_definitions(m, nhw, channels, padding, activ
 @pytest.mark.parametrize("most", [1, 5, 64], ids=lambda most: f"blocks of {most}")
 def test_blocks_of_tiles_and_of_the_sum(always, c, most, monkeypatch):
     """One block and many, ragged; sums of one, two and three blocks."""
-    monkeypatch.setattr(winograd_plan, "MOST", most)
+    monkeypatch.setattr(winograd_plan, "MOST_TILES", most)
     winograd_plan.planned.cache_clear()
     x, filters, dy, _ = arrays(2, 11, 9, c, 32)
     assert distance(ops.conv2d(x, filters, SAME), ops.conv2d.reference(*wide(x, filters), SAME)) <= ALLOWED[always]
