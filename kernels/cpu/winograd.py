@@ -78,17 +78,19 @@ def _correlate(
 ) -> None:
     if y.size == 0:
         return
-    plan, kernels, slots = planned(x.shape, y.shape, *before, rotated, m), KERNELS[m], threads.threads()
-    bias = plan.constants if bias is None else bias  # which begin with zeros
-    floor = np.float32(0 if activation == "relu" else -np.inf)
-    w, common = w.reshape(-1), (y, bias, plan.constants, plan.record, plan.taps)
-    if plan.few:
-        v = empty(pool, (plan.v // SIZE,), np.float32)
-        scratch = empty(pool, (slots, (plan.m + plan.u) // SIZE), np.float32)
-        kernels["all_inputs"](x, v, plan.constants, plan.record, slots, work=plan.v)
-        kernels["few_tiles"](w, v, *common, scratch, floor, work=plan.flops)
-    else:
-        u = empty(pool, (plan.panels * plan.u // SIZE,), np.float32)
-        scratch = empty(pool, (slots, (plan.panels * plan.m + plan.v) // SIZE), np.float32)
-        kernels["all_filters"](w, u, plan.record, slots, work=plan.panels * plan.u)
-        kernels["many_tiles"](x, u, *common, scratch, floor, work=plan.flops)
+    plan, slots = planned(x.shape, y.shape, *before, rotated, m), threads.threads()
+    shared, own = (plan.v, plan.m + plan.u) if plan.few else (plan.panels * plan.u, plan.panels * plan.m + plan.v)
+    arguments = (
+        x,
+        w.reshape(-1),
+        empty(pool, (shared // SIZE,), np.float32),
+        y,
+        plan.constants if bias is None else bias,  # which begin with zeros
+        plan.constants,
+        plan.record,
+        plan.taps,
+        empty(pool, (slots, own // SIZE), np.float32),
+        np.float32(0 if activation == "relu" else -np.inf),
+    )
+    KERNELS[m](*arguments, True, work=shared)
+    KERNELS[m](*arguments, False, work=plan.flops)

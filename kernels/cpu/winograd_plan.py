@@ -12,16 +12,17 @@ from functools import lru_cache
 import numpy as np
 
 from ...core.shape import Shape
-from .simd import BLOCK
-from .winograd_stages import MOST_TILES, NR, SIZE
+from .winograd_stages import CHANNELS, MOST_TILES, NR, SIZE
 from .winograd_transform import LINE
 
-CACHE = 448 * 1024  # bytes of V and M in a block, of a 512 KiB cache
+CACHE = 448 * 1024  # bytes of a block's V, or M, in a cache of 512 KiB
+TERMS = 128  # of a block of the sum over c: twice as many are 3 % faster, but the error of long sums is half as large again
 LEAST_TILES = 24  # of a block: with fewer, reading U takes longer than multiplying by it
 
 FIELDS = (
     *("height", "width", "c", "p", "q", "k", "top", "left", "rotated"),
     *("tile_rows", "tile_columns", "tiles", "blocks", "panels"),
+    *("terms", "sums"),  # of the sum over c: terms of a block, blocks
     "zeros",  # numbers of the constants before the ones
     *("v_plane", "u_plane", "m_plane"),  # bytes from one xi to the next
 )
@@ -31,7 +32,8 @@ FIELDS = (
 class Plan:
     """record: FIELDS, for the kernels.   taps: (points, blocks of c, 3), for the tile.   constants: zeros, then NR ones.
 
-    few: whether all tiles are one block.   v: bytes of a block's V.   u, m: of one panel's U and M.   flops: of the products.
+    few: whether all tiles are one block.   v: bytes of a block's V.   u, m: of one panel's U and M; where there are few
+    tiles, of one block of the sum's U.   flops: of the products.
     """
 
     record: np.ndarray
@@ -52,13 +54,13 @@ def planned(x: Shape, y: Shape, top: int, left: int, rotated: bool, m: int) -> P
     points, panels = (m + 2) ** 2, -(-k // NR)
     tile_rows, tile_columns = -(-p // m), -(-q // m)
     tiles = n * tile_rows * tile_columns
-    blocks = -(-tiles // block_size(tiles, points, c + k))
-    block, zeros = -(-tiles // blocks), max(width * c, k, NR)
-    planes = [odd_lines(SIZE * size) for size in (block * c, c * NR, block * NR)]
-    counts = tile_rows, tile_columns, tiles, blocks, panels, zeros
+    blocks, sums = -(-tiles // block_size(tiles, points, max(c, k))), -(-c // TERMS)
+    block, terms, zeros = -(-tiles // blocks), -(-c // (sums * CHANNELS)) * CHANNELS, max(width * c, k, NR)
+    planes = [odd_lines(SIZE * size) for size in (block * c, (terms if blocks == 1 else c) * NR, block * NR)]
+    counts = tile_rows, tile_columns, tiles, blocks, panels, terms, sums, zeros
     return Plan(
         np.array([(height, width, c, p, q, k, top, left, rotated, *counts, *planes)], [(f, np.int64) for f in FIELDS]),
-        _taps(c, points, planes[0]),
+        _taps(c, terms, points, planes[0], terms * NR * SIZE if blocks > 1 else 0),
         np.repeat(np.float32([0, 1]), [zeros, NR]),
         blocks == 1,
         panels,
@@ -73,14 +75,13 @@ def block_size(tiles: int, points: int, channels: int) -> int:
     return min(fitting, MOST_TILES) if tiles > MOST_TILES and fitting >= LEAST_TILES else MOST_TILES
 
 
-def _taps(c: int, points: int, v_plane: int) -> np.ndarray:
-    """For each point the blocks of the sum over c."""
-    pieces = -(-c // BLOCK)
-    bounds = np.arange(pieces + 1) * c // pieces
-    taps = np.empty((points, pieces, 3), np.int64)
-    taps[:, :, 0] = bounds[:-1] * SIZE + np.arange(points)[:, None] * v_plane
-    taps[:, :, 1] = bounds[:-1] * NR * SIZE
-    taps[:, :, 2] = np.diff(bounds)
+def _taps(c: int, terms: int, points: int, v_plane: int, u_step: int) -> np.ndarray:
+    """For each point the blocks of the sum over c.   u_step: bytes from a block's filters to the next."""
+    starts = np.arange(0, c, terms)
+    taps = np.empty((points, len(starts), 3), np.int64)
+    taps[:, :, 0] = starts * SIZE + np.arange(points)[:, None] * v_plane
+    taps[:, :, 1] = np.arange(len(starts)) * u_step
+    taps[:, :, 2] = np.minimum(terms, c - starts)
     return taps
 
 

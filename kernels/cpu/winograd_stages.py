@@ -7,7 +7,7 @@
 
 V and M are more than twice as large as what they stand for, so they must not leave the cache: where there are many tiles
 they are made for a block of tiles at a time, with U made before. Where there are few, U is larger than all the rest: then
-V is made before, and U one panel at a time, used at once. Each number is computed in the same way in both orders, so its
+V is made before, and U one panel and one block of the sum at a time, used at once. Each number is computed in the same way in both orders, so its
 bits are the same.
 
 The planes xi lie an odd number of cache lines apart: a power of two, and all of them would fall on the same set.
@@ -21,7 +21,7 @@ import numpy as np
 from numba import carray, njit, prange
 
 from .brgemm import addresses, forms
-from .compile import kernel, specialised
+from .compile import Kernel, kernel, specialised
 from .panel import turn
 from .registers import stack
 from .simd import MR, ROW_BYTES, SHORT, VECTORS, WIDTH
@@ -35,8 +35,9 @@ M = 4  # of F(M x M): the functions below are compiled for each
 
 MOST_TILES = 64  # of a block
 SEGMENT = 14  # tiles side by side whose first transforms are kept at once
+PIECE = 64  # channels whose filters are turned at once: in long stretches, or the memory would not keep up
 # Scratch of a stage, in bytes: of lines that are transformed once, or of nine taps of filters; addresses of rows.
-ROOM = max(6 * (4 * SEGMENT + 2) * LINE, 9 * CHANNELS * ROW_BYTES + 18 * LINE)
+ROOM = max(6 * (4 * SEGMENT + 2) * LINE, 9 * PIECE * ROW_BYTES + 18 * LINE)
 TABLE = MOST_TILES + MR
 TABLES, WINDOW = 2 * 8 * TABLE, 8 * 6
 
@@ -72,19 +73,20 @@ def _inputs(x, v, padding, s, first, last):
         t += count
 
 
-def _filters(w, u, s, first, last):
-    """U of the panels [first, last). Filters lie the other way round where they give a gradient: rotated, c before k."""
+def _filters(w, u, s, first, last, first_c, last_c):
+    """U of the panels [first, last) and some c. Filters lie the other way round for a gradient: rotated, c before k."""
     room = carray(stack(np.float32(0), ROOM), ROOM // SIZE)
-    side, row = M + 2, CHANNELS * ROW_BYTES  # of a tap in room
+    side, row = M + 2, PIECE * ROW_BYTES  # of a tap in room
     scratch = room.ctypes.data + 9 * row
     for panel in range(first, last):
         columns = min(NR, s.k - panel * NR)
-        for c in range(0, s.c, CHANNELS):
+        for c in range(first_c, last_c, PIECE):
+            here = min(PIECE, last_c - c)
             if not s.rotated:
                 for tap in range(9):
                     at = (panel * NR * 9 + tap) * s.c + c
-                    turn(w, at, 9 * s.c, room, tap * CHANNELS * NR, NR, CHANNELS, columns, False)
-            for b in range(CHANNELS):
+                    turn(w, at, 9 * s.c, room, tap * PIECE * NR, NR, here, columns, False)
+            for b in range(here):
                 for k in range(0, columns, CHANNELS):
                     at, step = room.ctypes.data + (b * NR + k) * SIZE, row
                     if s.rotated:
@@ -93,14 +95,17 @@ def _filters(w, u, s, first, last):
                     for tap in range(3):
                         to = scratch + tap * LINE
                         transform(at + tap * step, 3 * step, to, 3 * LINE, M, FILTER, VECTORS_OF_LINE, WIDTH)
-                    to = u + (panel - first) * side * side * s.u_plane + ((c + b) * NR + k) * SIZE
+                    to = u + (panel - first) * side * side * s.u_plane + ((c - first_c + b) * NR + k) * SIZE
                     for a in range(side):
                         plane = to + a * side * s.u_plane
                         transform(scratch + 3 * a * LINE, LINE, plane, s.u_plane, M, FILTER, VECTORS_OF_LINE, WIDTH)
 
 
-def _products(v, u, m, taps, line, s, rows, panels):
-    """M of the first `rows` tiles and some panels.   line: addresses of NR zeros and of NR ones."""
+def _products(v, u, m, taps, zeros, s, rows, panels, adds):
+    """M of the first `rows` tiles and some panels, or what some blocks of the sum add to it.
+
+    taps: (points, blocks, 3), for the tile.   zeros: address of s.zeros zeros and NR ones.
+    """
     points, (tall, short) = (M + 2) * (M + 2), forms(rows)
     table = carray(stack(1, TABLES), (2, TABLE))
     addresses(table[0], 0, rows, v, 1, rows, 0, 0, s.c, SIZE)
@@ -121,9 +126,9 @@ def _products(v, u, m, taps, line, s, rows, panels):
                     SIZE,
                     u + (panel * points + xi) * s.u_plane,
                     ROW_BYTES,
-                    line[1],
-                    line[0],
-                    1 if block > 0 else 0,
+                    zeros + s.zeros * SIZE,
+                    zeros,
+                    1 if adds or block > 0 else 0,
                     0,
                     one,
                     np.float32(-np.inf),
@@ -165,58 +170,46 @@ def _outputs(m, y, bias, s, first, last, first_panel, last_panel, floor):
                     )
 
 
-# ----------------------------------------------------------------------------------------------------------- kernels
-# scratch: (slots, numbers). Slots share out the work in runs; a record cannot be handed into a parallel loop, so each
-# reads its own.
+def _convolve(x, w, shared, y, bias, constants, plan, taps, scratch, floor, prepares):
+    """First, with `prepares`, what is shared: V where there are few tiles, else U. Then all the rest.
 
-
-def _all_inputs(x, v, constants, plan, slots):
-    for index in prange(slots):
-        s, slot = plan[0], np.int64(index)
-        first, last = slot * s.tiles // slots, (slot + 1) * s.tiles // slots
-        inputs(x.ctypes.data, v.ctypes.data + first * s.c * SIZE, constants.ctypes.data, s, first, last)
-
-
-def _all_filters(w, u, plan, slots):
-    for index in prange(slots):
-        s, slot = plan[0], np.int64(index)
-        first, last = slot * s.panels // slots, (slot + 1) * s.panels // slots
-        filters(w, u.ctypes.data + first * (M + 2) * (M + 2) * s.u_plane, s, first, last)
-
-
-def _few_tiles(w, v, y, bias, constants, plan, taps, scratch, floor):
+    scratch: (slots, numbers); slots share out the work in runs. It is one kernel because both need the same stages.
+    """
     slots = scratch.shape[0]
     for index in prange(slots):
-        s, slot = plan[0], np.int64(index)
+        slot = np.int64(index)
+        s = plan[0]  # not before: a record cannot be handed into a parallel loop
+        zeros, points, few = constants.ctypes.data, (M + 2) * (M + 2), s.blocks == 1
         m = scratch[slot].ctypes.data
-        u = m + (M + 2) * (M + 2) * s.m_plane
-        line = constants.ctypes.data, constants.ctypes.data + s.zeros * SIZE
-        for panel in range(slot * s.panels // slots, (slot + 1) * s.panels // slots):
-            filters(w, u, s, panel, panel + 1)
-            products(v.ctypes.data, u, m, taps, line, s, s.tiles, 1)
-            outputs(m, y.ctypes.data, bias.ctypes.data, s, 0, s.tiles, panel, panel + 1, floor)
+        own = m + (1 if few else s.panels) * points * s.m_plane
+        v, u = (shared.ctypes.data, own) if few else (own, shared.ctypes.data)
+        jobs = (s.tiles if few else s.panels) if prepares else (s.panels if few else s.blocks)
+        begin, end = slot * jobs // slots, (slot + 1) * jobs // slots
+        if prepares:
+            if few:
+                inputs(x.ctypes.data, v + begin * s.c * SIZE, zeros, s, begin, end)
+            else:
+                filters(w, u + begin * points * s.u_plane, s, begin, end, 0, s.c)
+            begin = end
+        for job in range(begin, end):
+            first, last = 0, s.tiles
+            panel, panels, at_once = job, 1, 1  # blocks of the sum
+            if not few:
+                first, last = job * s.tiles // s.blocks, (job + 1) * s.tiles // s.blocks
+                panel, panels, at_once = 0, s.panels, s.sums
+                inputs(x.ctypes.data, v, zeros, s, first, last)
+            for block in range(0, s.sums, at_once):
+                if few:
+                    filters(w, u, s, panel, panel + 1, block * s.terms, min(s.c, (block + 1) * s.terms))
+                products(v, u, m, taps[:, block : block + at_once], zeros, s, last - first, panels, block > 0)
+            outputs(m, y.ctypes.data, bias.ctypes.data, s, first, last, panel, panel + panels, floor)
 
 
-def _many_tiles(x, u, y, bias, constants, plan, taps, scratch, floor):
-    slots = scratch.shape[0]
-    for index in prange(slots):
-        s, slot = plan[0], np.int64(index)
-        m = scratch[slot].ctypes.data
-        v = m + s.panels * (M + 2) * (M + 2) * s.m_plane
-        line = constants.ctypes.data, constants.ctypes.data + s.zeros * SIZE
-        for block in range(slot * s.blocks // slots, (slot + 1) * s.blocks // slots):
-            first, last = block * s.tiles // s.blocks, (block + 1) * s.tiles // s.blocks
-            inputs(x.ctypes.data, v, constants.ctypes.data, s, first, last)
-            products(v, u.ctypes.data, m, taps, line, s, last - first, s.panels)
-            outputs(m, y.ctypes.data, bias.ctypes.data, s, first, last, 0, s.panels, floor)
-
-
-def _kernels(m: int) -> dict[str, Any]:
-    """The kernels of F(m x m)."""
+def _kernel(m: int) -> Kernel:
+    """The kernel of F(m x m)."""
     stages = {f.__name__[1:]: f for f in (_inputs, _filters, _products, _outputs)}
     known: dict[str, Any] = {name: njit(specialised(f, f"_{name}_{m}", M=m)) for name, f in stages.items()}
-    loops = _all_inputs, _all_filters, _few_tiles, _many_tiles
-    return {f.__name__[1:]: kernel(specialised(f, f"{f.__name__}_{m}", M=m, **known)) for f in loops}
+    return kernel(specialised(_convolve, f"_convolve_{m}", M=m, **known))
 
 
-KERNELS = {m: _kernels(m) for m in (2, 4)}
+KERNELS = {m: _kernel(m) for m in (2, 4)}

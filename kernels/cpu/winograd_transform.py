@@ -22,7 +22,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .simd import WIDTH, Vectors
+from .simd import I32, WIDTH, Vectors
 
 LINE = 64  # bytes of a cache line, which every transform reads and writes whole
 VECTORS_OF_LINE = LINE // WIDTH
@@ -169,6 +169,19 @@ def transform_last(
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 6, floor, m, vectors, width), emit
+
+
+@intrinsic
+def prefetch(typing: Any, address: Any) -> Any:
+    """Asks for a cache line that will be read."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        e = Vectors(builder, types.float32, WIDTH)
+        function = e.declared("llvm.prefetch.p0", ir.VoidType(), [ir.PointerType(), I32, I32, I32])
+        builder.call(function, [e.pointer(args[0]), *(ir.Constant(I32, n) for n in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), emit
 
 
 def _writer(builder: ir.IRBuilder, m: Any, which: Any, width: Any) -> tuple:
