@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 BACKENDS = ("reference", "cpu", "gpu")
@@ -9,4 +10,9 @@ BACKENDS = ("reference", "cpu", "gpu")
 
 def backend_of(array: Any) -> str:
     """ "gpu" for a CuPy array, "cpu" for anything else."""
-    return "gpu" if type(array).__module__.split(".")[0] == "cupy" else "cpu"
+    return _of(type(array))
+
+
+@cache
+def _of(kind: type) -> str:
+    return "gpu" if kind.__module__.split(".")[0] == "cupy" else "cpu"

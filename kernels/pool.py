@@ -20,6 +20,7 @@ import numpy as np
 from ..core.shape import Shape, prod
 
 ALIGNMENT = 64  # bytes: one cache line, one AVX-512 register
+BYTE = np.dtype(np.uint8)
 
 
 class Lease(np.ndarray):
@@ -28,6 +29,7 @@ class Lease(np.ndarray):
     The buffer is a ctypes array, not a NumPy one: a view of a view skips the arrays in between, and must not skip this.
     """
 
+    __slots__ = ("home",)
     home: list[Any]
 
     def __del__(self) -> None:
@@ -44,11 +46,9 @@ class Pool:
 
     def empty(self, shape: Shape | int, dtype: Any = np.float32) -> np.ndarray:
         """An uninitialised C-contiguous array, aligned to 64 bytes."""
-        shape = (shape,) if isinstance(shape, int) else shape
-        dtype = np.dtype(dtype)
-        wanted = size_class(prod(shape) * dtype.itemsize)
+        shape, dtype, wanted = sized(shape, dtype)
         home = self.free[wanted]
-        lease = Lease(wanted, np.uint8, home.pop() if home else self._buffer(wanted))
+        lease = Lease(wanted, BYTE, home.pop() if home else self._buffer(wanted))
         lease.home = home
         return np.ndarray(shape, dtype, lease)
 
@@ -65,6 +65,12 @@ class Pool:
 
 
 @lru_cache(maxsize=4096)
+def sized(shape: Shape | int, dtype: Any) -> tuple[Shape, np.dtype, int]:
+    """The shape as a tuple, the dtype as an object, and the size class of such an array: known from the second time on."""
+    shape, dtype = (shape,) if isinstance(shape, int) else shape, np.dtype(dtype)
+    return shape, dtype, size_class(prod(shape) * dtype.itemsize)
+
+
 def size_class(nbytes: int) -> int:
     """Rounds up to an eighth of a power of two, so that ragged batches share buffers and at most 1/8 is wasted."""
     step = max(ALIGNMENT, 1 << max(0, nbytes.bit_length() - 4))

@@ -138,7 +138,9 @@ class Pipeline(Synchronous):
 
         self._run({"inference": forward}, parts)
 
-    def _forward(self, x: Any, part: slice, samples: np.ndarray, taken: Tensors, training: bool) -> tuple[Context, Any, Any]:
+    def _forward(
+        self, x: Any, part: slice, samples: np.ndarray, taken: Tensors, training: bool
+    ) -> tuple[Context, Any, Any]:
         """(context with what was stashed and not popped, z, saved)."""
         x = x[part] if self.first else taken.pop(CHAIN)
         ctx = self._stage_context(samples[part], taken, training)

@@ -1,6 +1,6 @@
 """Layers, containers, losses and models: one machine, one rank, no MPI.
 
-    from shoal.nn import Sequential, Conv2d, Linear, Arena, Layout
+from shoal.nn import Sequential, Conv2d, Linear, Arena, Layout
 """
 
 from .activation import GELU, LeakyReLU, LogSoftmax, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Softplus, Tanh

@@ -67,7 +67,7 @@ def project(x: Any, weight: Any, bias: Any, ctx: Context, activation: str | None
 def project_back(x: Any, dy: Any, weight: Any, into_weight: Any, into_bias: Any, ctx: Context) -> Any:
     """dx, or None where ctx.input_gradient is False; the gradients by weight and bias are added `into` theirs."""
     place = {"pool": ctx.pool, "backend": ctx.backend}
-    ops.gemm(rows(dy), rows(x), trans_a=True, accumulate=True, out=into_weight, **place)
+    ops.gemm(rows(dy), rows(x), trans_a=True, beta=1.0, out=into_weight, **place)
     if into_bias is not None:
         ops.column_sum(dy, accumulate=True, out=into_bias, **place)
     return ops.gemm(rows(dy), weight, **place).reshape(x.shape) if ctx.input_gradient else None

@@ -18,7 +18,9 @@ class Reshape(Module):
 
     def out_shape(self, shape: Shape) -> Shape:
         if prod(shape) != prod(self.shape):
-            raise UsageError(f"Reshape{self.shape} takes samples of {prod(self.shape)} elements, not {prod(shape)} {shape}")
+            raise UsageError(
+                f"Reshape{self.shape} takes samples of {prod(self.shape)} elements, not {prod(shape)} {shape}"
+            )
         return self.shape
 
     def forward(self, p: Any, x: Any, ctx: Context) -> tuple[Any, Any]:

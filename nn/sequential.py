@@ -47,7 +47,9 @@ class Sequential(Module):
         owners = {spec.name for spec in specs}
         unknown = {*self.tie, *self.tie.values()} - owners
         if unknown and self.whole:
-            raise UsageError(f"tie: there is no {', '.join(sorted(unknown))}", f"the weights are {', '.join(sorted(owners))}")
+            raise UsageError(
+                f"tie: there is no {', '.join(sorted(unknown))}", f"the weights are {', '.join(sorted(owners))}"
+            )
         return [self._tied(spec, owners) for spec in specs]
 
     def _tied(self, spec: Spec, owners: set[str]) -> Spec:

@@ -45,7 +45,11 @@ def _vgg(model: Sequential) -> list[str]:
     names = mirrored(model)
     flat = next(i for i, block in enumerate(model.blocks) if isinstance(block, Flatten))
     start = int(names[flat]) + 1
-    return [*(f"features.{name}" for name in names[:flat]), "", *(f"classifier.{int(n) - start}" for n in names[flat + 1 :])]
+    return [
+        *(f"features.{name}" for name in names[:flat]),
+        "",
+        *(f"classifier.{int(n) - start}" for n in names[flat + 1 :]),
+    ]
 
 
 def _mobilenet_v2(model: Sequential) -> list[str]:

@@ -25,4 +25,15 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 }
 
 __all__ = ["OPTIMIZERS", "SGD", "NAG", "QHM", "AggMo", "Adagrad", "Adam", "AdamW", "NAdam", "QHAdam", "RMSprop"]
-__all__ += ["Optimizer", "clip", "Sutskever", "SCHEDULES", "Constant", "Cosine", "OneCycle", "Polynomial", "Step", "Warmup"]
+__all__ += [
+    "Optimizer",
+    "clip",
+    "Sutskever",
+    "SCHEDULES",
+    "Constant",
+    "Cosine",
+    "OneCycle",
+    "Polynomial",
+    "Step",
+    "Warmup",
+]

@@ -38,7 +38,14 @@ class Step:
         _need(self.gamma >= 0, self, "gamma", self.gamma, "must be >= 0")
         one = (self.step_size >= 1) != bool(self.milestones)
         both = f"and milestones {self.milestones}: a rate falls by one of them"
-        _need(one, self, "step_size", self.step_size, both, "give step_size, such as 1000, or milestones, such as 1000,1500")
+        _need(
+            one,
+            self,
+            "step_size",
+            self.step_size,
+            both,
+            "give step_size, such as 1000, or milestones, such as 1000,1500",
+        )
 
     def __call__(self, step: int) -> float:
         passed = step // self.step_size if self.step_size else sum(step >= m for m in self.milestones)

@@ -103,7 +103,9 @@ def loss(section: choices.Loss, dataset: Dataset) -> Loss:
     """The loss with the settings it takes; UsageError where values have no loss that was asked for."""
     if section.name == "auto" and dataset.targets == "values":
         if section != choices.Loss():
-            raise UsageError("[loss] has settings of cross-entropy, but the targets are values", "name the loss: loss.name=mse")
+            raise UsageError(
+                "[loss] has settings of cross-entropy, but the targets are values", "name the loss: loss.name=mse"
+            )
         section = choices.Loss("mse")
     return _made(LOSSES["cross-entropy" if section.name == "auto" else section.name], vars(section))
 

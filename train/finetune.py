@@ -37,7 +37,9 @@ def load(job: Job) -> str:
         return _digest(arrays)
 
     if len(set(together(job.comm, "model.weights", read))) > 1:
-        raise DataError(f"the ranks do not read the same weights from {settings.weights}", "put it where all see one file")
+        raise DataError(
+            f"the ranks do not read the same weights from {settings.weights}", "put it where all see one file"
+        )
     state = job.strategy.state()
     job.strategy.load_state(reader(state, arrays), state.meta)
     fresh = f", fresh: {', '.join(settings.fresh)}" if settings.fresh else ""

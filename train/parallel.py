@@ -73,7 +73,9 @@ def mesh(config: Config, ranks: int) -> dict[str, int]:
         raise UsageError(f"parallel.mesh has no axis {', '.join(unknown)}", f"its axes are {', '.join(AXES)}")
     for name, size in given.items():
         if type(size) is not int or size < 1:
-            raise UsageError(f"parallel.mesh.{name} = {size!r} is not a number of ranks", "give an integer of at least 1")
+            raise UsageError(
+                f"parallel.mesh.{name} = {size!r} is not a number of ranks", "give an integer of at least 1"
+            )
     pipeline = given.get("pipeline", 1)
     axes = {"data": given.get("data", max(1, ranks // pipeline)), "pipeline": pipeline}
     Mesh.of(axes, ranks)

@@ -98,7 +98,13 @@ def summarise(
 ) -> Summary:
     """The figures of the whole job; a collective call.   memory: bytes of this rank, measured and forecast."""
     counters = comm.counters
-    mine = {"seconds": pace.seconds, "messages": counters.messages, "bytes": counters.bytes, "memory": memory, **pace.shares()}
+    mine = {
+        "seconds": pace.seconds,
+        "messages": counters.messages,
+        "bytes": counters.bytes,
+        "memory": memory,
+        **pace.shares(),
+    }
     ranks = comm.allgather_obj(mine, "summary")
     fullest = max(rank["memory"] for rank in ranks)
     slowest = max(ranks, key=lambda rank: rank["seconds"])

@@ -130,7 +130,9 @@ def toml(value: Any) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(map(toml, value)) + "]"
     if isinstance(value, dict):
-        pairs = [f"{key if re.fullmatch('[A-Za-z0-9_-]+', key) else toml(key)} = {toml(one)}" for key, one in value.items()]
+        pairs = [
+            f"{key if re.fullmatch('[A-Za-z0-9_-]+', key) else toml(key)} = {toml(one)}" for key, one in value.items()
+        ]
         return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
     if isinstance(value, (bool, str)):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # the one control character of JSON's

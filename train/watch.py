@@ -31,7 +31,9 @@ class Watch:
     def see(self, figures: dict[str, Any], step: int) -> bool:
         """Counts an epoch that ended at this step; whether it is the best."""
         value = figures["test_loss" if self.figure == "loss" else self.figure]
-        better = as_merit(self.figure, value) > (float("-inf") if self.value is None else as_merit(self.figure, self.value))
+        better = as_merit(self.figure, value) > (
+            float("-inf") if self.value is None else as_merit(self.figure, self.value)
+        )
         if better:
             self.value, self.step = value, step
         self.waiting = 0 if better else self.waiting + 1

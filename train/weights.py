@@ -42,10 +42,14 @@ def read(path: Path) -> Weights:
     """The weights in a run folder, a generation, a .safetensors or an .npz file; DataError where it cannot be read."""
     if path.suffix not in KINDS:
         if not path.exists():
-            raise DataError(f"there is nothing at {path}", f"give a run folder, a generation, or a file {' or '.join(KINDS)}")
+            raise DataError(
+                f"there is nothing at {path}", f"give a run folder, a generation, or a file {' or '.join(KINDS)}"
+            )
         return Weights(of_generation(open_generation(path)), OURS)
     if not path.is_file():
-        raise DataError(f"there is no file {path}", "give model.weights a run folder, a generation, or a file that is there")
+        raise DataError(
+            f"there is no file {path}", "give model.weights a run folder, a generation, or a file that is there"
+        )
     try:
         return _read_safetensors(path) if path.suffix == ".safetensors" else _read_npz(path)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -55,7 +59,9 @@ def read(path: Path) -> Weights:
 def of_generation(generation: Generation) -> dict[str, np.ndarray]:
     """Weights and buffers of a checkpoint, whole, by their logical names."""
     stored = {one.name: one for file in generation.manifest.files for one in file.slices if one.name.startswith(PREFIX)}
-    return {name.removeprefix(PREFIX): generation.read(name, Spec(name, one.global_shape)) for name, one in stored.items()}
+    return {
+        name.removeprefix(PREFIX): generation.read(name, Spec(name, one.global_shape)) for name, one in stored.items()
+    }
 
 
 def write(path: Path, weights: Weights) -> None:
@@ -77,10 +83,14 @@ def fit(
 
     family: the model's name.   fresh: blocks or tensors that need not be there.
     """
-    wanted = {spec.name: spec.global_shape for spec in model.specs(shape) if spec.role != "statistic" and not spec.alias_of}
+    wanted = {
+        spec.name: spec.global_shape for spec in model.specs(shape) if spec.role != "statistic" and not spec.alias_of
+    }
     if unknown := [name for name in fresh if not any(exchange.covers([name], tensor) for tensor in wanted)]:
         problem = f"model.fresh names {', '.join(unknown)}, which the model does not have"
-        raise UsageError(problem, f"its blocks are 0 to {len(model) - 1}, its tensors {', '.join(list(wanted)[:3])}, ...")
+        raise UsageError(
+            problem, f"its blocks are 0 to {len(model) - 1}, its tensors {', '.join(list(wanted)[:3])}, ..."
+        )
     try:
         if weights.metadata.get("format") == OURS["format"] or _more_ours(weights, wanted, model, shape, family):
             wanted = {name: size for name, size in wanted.items() if not exchange.covers(fresh, name)}
@@ -90,7 +100,9 @@ def fit(
         naming = max((family, ""), key=lambda one: _matches(weights, _theirs(model, shape, one)))
         return exchange.from_torch(model, shape, weights.arrays, naming, fresh)
     except UsageError as error:
-        raise UsageError(error.problem, "give model.fresh the blocks that shall start anew, such as model.fresh=6") from error
+        raise UsageError(
+            error.problem, "give model.fresh the blocks that shall start anew, such as model.fresh=6"
+        ) from error
 
 
 def _more_ours(weights: Weights, wanted: dict[str, Shape], model: Sequential, shape: Shape, family: str) -> bool:

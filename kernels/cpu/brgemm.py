@@ -124,7 +124,7 @@ def _multiply(a, b, c, d, bias, scale, parts, jobs, runs, taps, blocks, add, alp
         for block in range(p.first, p.last):
             opens, final = block == p.first, block == p.last - 1
             adds = add or not opens
-            from_d = d.ctypes.data - c_at if opens else 0
+            from_d = np.int64(d.ctypes.data) - np.int64(c_at) if opens else 0  # unsigned and signed would be a float
             if p.copies_a:
                 copy_a(a, table[0], a_at, rows, runs[blocks[block, 0] : blocks[block, 1]], p, copied_a)
             for panel in range(job.first_panel, job.last_panel):
@@ -174,9 +174,6 @@ def _multiply(a, b, c, d, bias, scale, parts, jobs, runs, taps, blocks, add, alp
                     between(edge, c, table[2], c_at, rows, panel * lanes, valid, True)
                 if final:
                     activate(c, table[2], c_at, rows, panel * lanes, valid)
-
-
-_multiply_gelu = kernel(specialised(_multiply.function, "_multiply_gelu", activate=_through_gelu))
 
 
 @njit
@@ -258,3 +255,7 @@ def between(edge, x, table, base, rows, column, valid, out):
                 x[at + v] = edge[i, v]
             else:
                 edge[i, v] = x[at + v]
+
+
+# Last, because a copy sees the names that are there when it is made.
+_multiply_gelu = kernel(specialised(_multiply.function, "_multiply_gelu", activate=_through_gelu))

@@ -19,6 +19,7 @@ import numpy as np
 from numba import prange
 
 from ...core.shape import Window
+from .activation import gelu
 from .brgemm import addresses
 from .compile import kernel
 from .depthwise_plan import Plan, correlation, gradient
@@ -34,11 +35,27 @@ def suits(w: Any, groups: int) -> bool:
     return groups > 1 and w.shape[3] == 1
 
 
-def forward(x: Any, w: Any, window: Window, out: Any, pool: Any, bias: Any, activation: str | None) -> None:
-    """y = act(x * w + bias), w: (K, R, S, 1)."""
-    x = _spread(x, w.shape[0], pool)
+def forward(
+    x: Any,
+    w: Any,
+    window: Window,
+    out: Any,
+    pool: Any,
+    scale: Any = None,
+    bias: Any = None,
+    residual: Any = None,
+    activation: str | None = None,
+) -> None:
+    """y = act(scale * (x * w) + bias + residual), w: (K, R, S, 1). The taps are copied anyway, so they take the scale."""
+    x, taps = _spread(x, w.shape[0], pool), _taps_first(w, pool)
+    if scale is not None:
+        taps *= scale
+    if residual is not None:
+        out[...] = residual
     plan = correlation(window, x.shape[1:3], False, w.shape[0], x.dtype)
-    _compute(plan, x, _taps_first(w, pool), out, pool, bias, activation)
+    _compute(plan, x, taps, out, pool, bias, activation, add=residual is not None)
+    if activation == "gelu":
+        gelu(out, out=out, pool=pool)
 
 
 def dx(dy: Any, w: Any, window: Window, out: Any, pool: Any, bias: Any, activation: str | None) -> None:
@@ -60,7 +77,7 @@ def dw(x: Any, dy: Any, window: Window, out: Any, pool: Any, accumulate: bool) -
     """The gradient by w: partial sums of the jobs, then their sum in float64, rounded once."""
     x = _spread(x, dy.shape[3], pool)
     plan = gradient(window, x.shape[1:3], dy.shape[3], x.dtype)
-    partial = empty(pool, (len(x) * len(plan.rectangles), out.size), out.dtype)
+    partial = empty(pool, (len(x) * len(plan.products), out.size), out.dtype)
     partial.fill(0)
     _compute(plan, x, dy, partial, pool, None, None, add=True)
     total = partial.sum(axis=0, dtype=np.float64).reshape(-1, dy.shape[3]).T.reshape(out.shape)
@@ -98,10 +115,10 @@ def _compute(
         b.reshape(-1),
         c.reshape(-1),
         padded,
-        plan.rectangles,
+        plan.products,
         plan.taps,
         plan.steps,
-        empty(pool, (len(a) * len(plan.rectangles), 2, TILES * MR), np.int64),
+        empty(pool, (len(a) * len(plan.products), 2, TILES * MR), np.int64),
         int(add),
         a.dtype.type(0) if activation == "relu" else everything,
         work=len(a) * plan.flops,
@@ -109,15 +126,15 @@ def _compute(
 
 
 @kernel
-def _products(a, b, c, bias, rectangles, taps, s, table, accumulate, floor):
+def _products(a, b, c, bias, products, taps, s, table, accumulate, floor):
     size, lanes = a.itemsize, ROW_BYTES // a.itemsize
     for index in prange(table.shape[0]):
         job = np.int64(index)
-        n, piece = divmod(job, rectangles.shape[0])
+        n, piece = divmod(job, products.shape[0])
         from_a, from_b = a.ctypes.data + n * s.a_sample * size, b.ctypes.data + n * s.b_sample * size
         to_c = c.ctypes.data + (n * s.c_sample + piece * s.c_piece) * size
-        for j in range(rectangles.shape[1]):
-            p = rectangles[piece, j]
+        for j in range(products.shape[1]):
+            p = products[piece, j]
             for first in range(0, p.rows, table.shape[2]):
                 last = min(p.rows, first + table.shape[2])
                 addresses(table[job, 0], first, last, from_a + p.a0 * size, p.rows, p.n2, 0, p.a1, p.a2, size)

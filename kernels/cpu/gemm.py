@@ -15,7 +15,7 @@ from numba import prange
 
 from .brgemm import multiply
 from .compile import kernel
-from .panel import Layout, pack
+from .panel import Layout, packed
 from .product import Part, Product, product
 from .scratch import empty
 from .simd import MR, lanes
@@ -32,12 +32,14 @@ def gemm(
     pool: Any = None,
     trans_a: bool = False,
     trans_b: bool = False,
+    beta: float = 0.0,
     **epilogue: Any,
 ) -> None:
-    """c[m,n] = act( sum_k a[m,k] * b[k,n] + bias[n] ); the op's definition is in kernels/ops/."""
+    """c = act( alpha * a b + bias + residual ), or c = alpha * a b + bias + beta * c; the op's definition is in kernels/ops/."""
     m, n = out.shape
     k = a.shape[0 if trans_a else 1]
-    multiply(matrices(a.dtype, m, n, k, 1, trans_a, trans_b), a, b, out, **epilogue)
+    p = matrices(a.dtype, m, n, k, 1, trans_a, trans_b)
+    multiply(p, a, b, out, accumulate=beta != 0, beta=beta or 1.0, **epilogue)
 
 
 def batched_gemm(
@@ -48,12 +50,16 @@ def batched_gemm(
     pool: Any,
     trans_a: bool = False,
     trans_b: bool = False,
+    beta: float = 0.0,
+    bias: Any = None,
     **epilogue: Any,
 ) -> None:
-    """c[g] = act( a[g] * b[g] + bias[g] ) for every g, as groups of one product.   a: (G, M, K), b: (G, K, N)"""
+    """gemm for every g, as groups of one product; the op's definition is in kernels/ops/."""
     groups, m, n = out.shape
     k = a.shape[1 if trans_a else 2]
-    multiply(matrices(a.dtype, m, n, k, groups, trans_a, trans_b), a, b, out, **epilogue)
+    p = matrices(a.dtype, m, n, k, groups, trans_a, trans_b)
+    bias = None if bias is None else bias.reshape(-1)
+    multiply(p, a, b, out, bias=bias, accumulate=beta != 0, beta=beta or 1.0, **epilogue)
 
 
 @lru_cache(maxsize=512)
@@ -85,8 +91,7 @@ def panels(src: Any, columns: int, terms: int, pool: Any, groups: int = 1, *, tr
     """Panels of each group of src: (terms, columns), or (columns, terms) if transposed."""
     step, column = (1, terms) if transposed else (columns, 1)
     layout = Layout(1, 1, terms, 0, 0, step, columns, column, groups, terms * columns)
-    nr = lanes(src.dtype)
-    return pack(src, empty(pool, layout.size(nr), src.dtype), layout, nr)
+    return packed(src, layout, pool)
 
 
 @lru_cache(maxsize=512)

@@ -18,7 +18,8 @@ from numba import njit, prange
 
 from .compile import kernel
 from .registers import copy_vectors, transpose_square
-from .simd import VECTORS, WIDTH
+from .scratch import empty
+from .simd import VECTORS, WIDTH, lanes
 
 CHUNK = 8  # panels of a job
 PIECE = 64  # terms that are packed for all of them before the next
@@ -48,6 +49,12 @@ def pack(src: Any, dst: np.ndarray, layout: Layout, width: int, accumulate: bool
     """Fills dst, flat, of layout.size(width) numbers, or adds to it."""
     _pack(src.reshape(-1), dst, layout, width, accumulate, work=dst.nbytes)
     return dst
+
+
+def packed(src: Any, layout: Layout, pool: Any) -> np.ndarray:
+    """Panels of src, as wide as the tile."""
+    nr = lanes(src.dtype)
+    return pack(src, empty(pool, layout.size(nr), src.dtype), layout, nr)
 
 
 @kernel

@@ -39,18 +39,16 @@ def suits(x: Any, w: Shape, window: Window, groups: int, size: Pair) -> bool:
     return _on and x.dtype == np.float32 and groups == 1 and tile(size, w, window) > 0
 
 
-def forward(x: Any, w: Any, window: Window, out: Any, pool: Any, bias: Any, activation: str | None) -> None:
-    """y = act(x * w + bias)"""
+def forward(x: Any, w: Any, window: Window, out: Any, pool: Any, **epilogue: Any) -> None:
+    """y = act(scale * (x * w) + bias + residual)"""
     (top, _), (left, _) = window.padding
-    m = tile(x.shape[1:3], w.shape, window)
-    _correlate(x, w, out, (top, left), False, m, pool, bias, activation)
+    _correlate(x, w, out, (top, left), False, tile(x.shape[1:3], w.shape, window), pool, **epilogue)
 
 
-def dx(dy: Any, w: Any, window: Window, out: Any, pool: Any, bias: Any, activation: str | None) -> None:
+def dx(dy: Any, w: Any, window: Window, out: Any, pool: Any, **epilogue: Any) -> None:
     """The gradient by x: dy correlated with the rotated filters."""
     (top, _), (left, _) = window.padding
-    m = tile(out.shape[1:3], w.shape, window)
-    _correlate(dy, w, out, (2 - top, 2 - left), True, m, pool, bias, activation)
+    _correlate(dy, w, out, (2 - top, 2 - left), True, tile(out.shape[1:3], w.shape, window), pool, **epilogue)
 
 
 @lru_cache(maxsize=256)
@@ -74,7 +72,18 @@ def _met(size: int, outs: int, before: int) -> int:
 
 
 def _correlate(
-    x: Any, w: Any, y: Any, before: Pair, rotated: bool, m: int, pool: Any, bias: Any, activation: str | None
+    x: Any,
+    w: Any,
+    y: Any,
+    before: Pair,
+    rotated: bool,
+    m: int,
+    pool: Any,
+    *,
+    scale: Any = None,
+    bias: Any = None,
+    residual: Any = None,
+    activation: str | None = None,
 ) -> None:
     if y.size == 0:
         return
@@ -84,13 +93,18 @@ def _correlate(
         x,
         w.reshape(-1),
         empty(pool, (shared // SIZE,), np.float32),
-        y,
-        plan.constants if bias is None else bias,  # which begin with zeros
-        plan.constants,
+        y.reshape(-1),
+        plan.ones if scale is None else scale,
+        plan.zeros if bias is None else bias,
+        plan.zeros if residual is None else residual.reshape(-1),
+        plan.zeros,
+        plan.ones,
         plan.record,
         plan.taps,
         empty(pool, (slots, own // SIZE), np.float32),
+        residual is not None,
         np.float32(0 if activation == "relu" else -np.inf),
+        activation == "gelu",
     )
     KERNELS[m](*arguments, True, work=shared)
     KERNELS[m](*arguments, False, work=plan.flops)

@@ -16,21 +16,22 @@ from .winograd_stages import CHANNELS, MOST_TILES, NR, SIZE
 from .winograd_transform import LINE
 
 CACHE = 448 * 1024  # bytes of a block's V, or M, in a cache of 512 KiB
-TERMS = 128  # of a block of the sum over c: twice as many are 3 % faster, but the error of long sums is half as large again
+TERMS = (
+    128  # of a block of the sum over c: twice as many are 3 % faster, but the error of long sums is half as large again
+)
 LEAST_TILES = 24  # of a block: with fewer, reading U takes longer than multiplying by it
 
 FIELDS = (
     *("height", "width", "c", "p", "q", "k", "top", "left", "rotated"),
     *("tile_rows", "tile_columns", "tiles", "blocks", "panels"),
     *("terms", "sums"),  # of the sum over c: terms of a block, blocks
-    "zeros",  # numbers of the constants before the ones
     *("v_plane", "u_plane", "m_plane"),  # bytes from one xi to the next
 )
 
 
 @dataclass(frozen=True)
 class Plan:
-    """record: FIELDS, for the kernels.   taps: (points, blocks of c, 3), for the tile.   constants: zeros, then NR ones.
+    """record: FIELDS, for the kernels.   taps: (points, blocks of c, 3), for the tile.   zeros, ones: constants.
 
     few: whether all tiles are one block.   v: bytes of a block's V.   u, m: of one panel's U and M; where there are few
     tiles, of one block of the sum's U.   flops: of the products.
@@ -38,7 +39,8 @@ class Plan:
 
     record: np.ndarray
     taps: np.ndarray
-    constants: np.ndarray
+    zeros: np.ndarray
+    ones: np.ndarray
     few: bool
     panels: int
     v: int
@@ -55,13 +57,14 @@ def planned(x: Shape, y: Shape, top: int, left: int, rotated: bool, m: int) -> P
     tile_rows, tile_columns = -(-p // m), -(-q // m)
     tiles = n * tile_rows * tile_columns
     blocks, sums = -(-tiles // block_size(tiles, points, max(c, k))), -(-c // TERMS)
-    block, terms, zeros = -(-tiles // blocks), -(-c // (sums * CHANNELS)) * CHANNELS, max(width * c, k, NR)
+    block, terms = -(-tiles // blocks), -(-c // (sums * CHANNELS)) * CHANNELS
     planes = [odd_lines(SIZE * size) for size in (block * c, (terms if blocks == 1 else c) * NR, block * NR)]
-    counts = tile_rows, tile_columns, tiles, blocks, panels, terms, sums, zeros
+    counts = tile_rows, tile_columns, tiles, blocks, panels, terms, sums
     return Plan(
         np.array([(height, width, c, p, q, k, top, left, rotated, *counts, *planes)], [(f, np.int64) for f in FIELDS]),
         _taps(c, terms, points, planes[0], terms * NR * SIZE if blocks > 1 else 0),
-        np.repeat(np.float32([0, 1]), [zeros, NR]),
+        np.zeros(max(width * c, k, NR), np.float32),
+        np.ones(max(k, NR), np.float32),
         blocks == 1,
         panels,
         *(points * plane for plane in planes),

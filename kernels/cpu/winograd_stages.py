@@ -3,25 +3,24 @@
     V[xi][t][c]        = B^T d B        of tile t's window, channel c; xi: one of (m + 2)^2 points
     U[panel][xi][c][v] = G g G^T        of the filter from c to output channel panel*NR + v
     M[panel][xi][t][v] = sum_c V[xi][t][c] * U[panel][xi][c][v]        by the tile, as any other product
-    y                  = act( A^T M A + bias )
+    y                  = act( scale * A^T M A + bias + residual )
 
 V and M are more than twice as large as what they stand for, so they must not leave the cache: where there are many tiles
 they are made for a block of tiles at a time, with U made before. Where there are few, U is larger than all the rest: then
-V is made before, and U one panel and one block of the sum at a time, used at once. Each number is computed in the same way in both orders, so its
-bits are the same.
+V is made before, and U one panel and one block of the sum at a time, used at once. Each number is computed in the same
+way in both orders, so its bits are the same.
 
 The planes xi lie an odd number of cache lines apart: a power of two, and all of them would fall on the same set.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import carray, njit, prange
 
 from .brgemm import addresses, forms
 from .compile import Kernel, kernel, specialised
+from .exponential import normal_distribution
 from .panel import turn
 from .registers import stack
 from .simd import MR, ROW_BYTES, SHORT, VECTORS, WIDTH
@@ -42,7 +41,7 @@ TABLE = MOST_TILES + MR
 TABLES, WINDOW = 2 * 8 * TABLE, 8 * 6
 
 
-def _inputs(x, v, padding, s, first, last):
+def inputs(x, v, padding, s, first, last):
     """V of the tiles [first, last). A column's first transform serves both tiles that it belongs to."""
     room = carray(stack(np.float32(0), ROOM), ROOM // SIZE)
     table = carray(stack(1, WINDOW), M + 2)  # of a row of tiles' rows of x; rows outside are padding
@@ -73,7 +72,7 @@ def _inputs(x, v, padding, s, first, last):
         t += count
 
 
-def _filters(w, u, s, first, last, first_c, last_c):
+def filters(w, u, s, first, last, first_c, last_c):
     """U of the panels [first, last) and some c. Filters lie the other way round for a gradient: rotated, c before k."""
     room = carray(stack(np.float32(0), ROOM), ROOM // SIZE)
     side, row = M + 2, PIECE * ROW_BYTES  # of a tap in room
@@ -101,10 +100,10 @@ def _filters(w, u, s, first, last, first_c, last_c):
                         transform(scratch + 3 * a * LINE, LINE, plane, s.u_plane, M, FILTER, VECTORS_OF_LINE, WIDTH)
 
 
-def _products(v, u, m, taps, zeros, s, rows, panels, adds):
+def products(v, u, m, taps, zeros, ones, s, rows, panels, adds):
     """M of the first `rows` tiles and some panels, or what some blocks of the sum add to it.
 
-    taps: (points, blocks, 3), for the tile.   zeros: address of s.zeros zeros and NR ones.
+    taps: (points, blocks, 3), for the tile.   zeros, ones: addresses of NR numbers.
     """
     points, (tall, short) = (M + 2) * (M + 2), forms(rows)
     table = carray(stack(1, TABLES), (2, TABLE))
@@ -126,7 +125,7 @@ def _products(v, u, m, taps, zeros, s, rows, panels, adds):
                     SIZE,
                     u + (panel * points + xi) * s.u_plane,
                     ROW_BYTES,
-                    zeros + s.zeros * SIZE,
+                    ones,
                     zeros,
                     1 if adds or block > 0 else 0,
                     0,
@@ -139,10 +138,10 @@ def _products(v, u, m, taps, zeros, s, rows, panels, adds):
                 )
 
 
-def _outputs(m, y, bias, s, first, last, first_panel, last_panel, floor):
+def outputs(m, y, scale, bias, residual, s, first, last, first_panel, last_panel, adds, floor, gelu):
     """The tiles [first, last) of y, channels of the panels [first_panel, last_panel)."""
     room = stack(np.float32(0), ROOM)
-    side, scratch = M + 2, carray(room, 1).ctypes.data
+    side, scratch, to_residual = M + 2, carray(room, 1).ctypes.data, residual.ctypes.data - y.ctypes.data
     for t in range(first, last):
         sample, rest = divmod(t, s.tile_rows * s.tile_columns)
         i, j = divmod(rest, s.tile_columns)
@@ -156,21 +155,33 @@ def _outputs(m, y, bias, s, first, last, first_panel, last_panel, floor):
                     to, step = scratch + b * LINE, side * s.m_plane
                     transform(at + b * s.m_plane, step, to, side * LINE, M, OUTPUT, VECTORS_OF_LINE, WIDTH)
                 for a in range(height):
+                    start = (pixel + a * s.q) * s.k + k
                     transform_last(
                         scratch + a * side * LINE,
                         LINE,
-                        y + ((pixel + a * s.q) * s.k + k) * SIZE,
+                        y.ctypes.data + start * SIZE,
                         s.k * SIZE,
                         width,
-                        bias + k * SIZE,
+                        scale.ctypes.data + k * SIZE,
+                        bias.ctypes.data + k * SIZE,
+                        adds,
+                        to_residual,
                         floor,
                         M,
                         VECTORS_OF_LINE,
                         WIDTH,
                     )
+                    for b in range(width if gelu else 0):
+                        through_gelu(y[start + b * s.k : start + b * s.k + CHANNELS])
 
 
-def _convolve(x, w, shared, y, bias, constants, plan, taps, scratch, floor, prepares):
+@njit(error_model="numpy")
+def through_gelu(y):
+    for i in range(y.size):
+        y[i] *= normal_distribution(y[i])
+
+
+def _convolve(x, w, shared, y, scale, bias, residual, zeros, ones, plan, taps, scratch, adds, floor, gelu, prepares):
     """First, with `prepares`, what is shared: V where there are few tiles, else U. Then all the rest.
 
     scratch: (slots, numbers); slots share out the work in runs. It is one kernel because both need the same stages.
@@ -179,7 +190,7 @@ def _convolve(x, w, shared, y, bias, constants, plan, taps, scratch, floor, prep
     for index in prange(slots):
         slot = np.int64(index)
         s = plan[0]  # not before: a record cannot be handed into a parallel loop
-        zeros, points, few = constants.ctypes.data, (M + 2) * (M + 2), s.blocks == 1
+        points, few = (M + 2) * (M + 2), s.blocks == 1
         m = scratch[slot].ctypes.data
         own = m + (1 if few else s.panels) * points * s.m_plane
         v, u = (shared.ctypes.data, own) if few else (own, shared.ctypes.data)
@@ -187,7 +198,7 @@ def _convolve(x, w, shared, y, bias, constants, plan, taps, scratch, floor, prep
         begin, end = slot * jobs // slots, (slot + 1) * jobs // slots
         if prepares:
             if few:
-                inputs(x.ctypes.data, v + begin * s.c * SIZE, zeros, s, begin, end)
+                inputs(x.ctypes.data, v + begin * s.c * SIZE, zeros.ctypes.data, s, begin, end)
             else:
                 filters(w, u + begin * points * s.u_plane, s, begin, end, 0, s.c)
             begin = end
@@ -197,18 +208,19 @@ def _convolve(x, w, shared, y, bias, constants, plan, taps, scratch, floor, prep
             if not few:
                 first, last = job * s.tiles // s.blocks, (job + 1) * s.tiles // s.blocks
                 panel, panels, at_once = 0, s.panels, s.sums
-                inputs(x.ctypes.data, v, zeros, s, first, last)
+                inputs(x.ctypes.data, v, zeros.ctypes.data, s, first, last)
             for block in range(0, s.sums, at_once):
                 if few:
                     filters(w, u, s, panel, panel + 1, block * s.terms, min(s.c, (block + 1) * s.terms))
-                products(v, u, m, taps[:, block : block + at_once], zeros, s, last - first, panels, block > 0)
-            outputs(m, y.ctypes.data, bias.ctypes.data, s, first, last, panel, panel + panels, floor)
+                now, pair = taps[:, block : block + at_once], (zeros.ctypes.data, ones.ctypes.data)
+                products(v, u, m, now, *pair, s, last - first, panels, block > 0)
+            outputs(m, y, scale, bias, residual, s, first, last, panel, panel + panels, adds, floor, gelu)
 
 
 def _kernel(m: int) -> Kernel:
     """The kernel of F(m x m)."""
-    stages = {f.__name__[1:]: f for f in (_inputs, _filters, _products, _outputs)}
-    known: dict[str, Any] = {name: njit(specialised(f, f"_{name}_{m}", M=m)) for name, f in stages.items()}
+    stages = inputs, filters, products, outputs
+    known = {f.__name__: njit(specialised(f, f"{f.__name__}_{m}", M=m)) for f in stages}
     return kernel(specialised(_convolve, f"_convolve_{m}", M=m, **known))
 
 

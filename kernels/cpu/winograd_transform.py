@@ -22,7 +22,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .simd import I32, WIDTH, Vectors
+from .simd import WIDTH, Vectors
 
 LINE = 64  # bytes of a cache line, which every transform reads and writes whole
 VECTORS_OF_LINE = LINE // WIDTH
@@ -145,43 +145,47 @@ def transform_last(
     to: Any,
     to_step: Any,
     valid: Any,
+    scale: Any,
     bias: Any,
+    adds: Any,
+    to_residual: Any,
     floor: Any,
     m: Any,
     vectors: Any,
     width: Any,
 ) -> Any:
-    """The second output transform: max(A^T m + bias, floor) into the first `valid` lines. A NaN stays."""
+    """The second output transform: max(scale * A^T m + bias (+ residual), floor) into the first `valid` lines. A NaN stays.
+
+    adds: whether there is a residual, so many bytes after each line of the result.
+    """
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         e, (function, terms) = _writer(builder, m, OUTPUT, width)
-        source, step, to, to_step, valid, bias, floor = args[:7]
+        source, step, to, to_step, valid, scale, bias, adds, to_residual, floor = args[:10]
         lines = [builder.add(source, builder.mul(step, e.integer(i))) for i in range(terms)]
         floor, results = e.splat(floor), []
         for v in range(vectors.literal_value):
-            added = e.load(bias, v)
-            sums = [builder.fadd(y.value, added) for y in function([Lanes(e, e.load(line, v)) for line in lines])]
-            results.append([builder.select(builder.fcmp_ordered("<=", y, floor), floor, y) for y in sums])
+            factor, added = e.load(scale, v), e.load(bias, v)
+            sums = function([Lanes(e, e.load(line, v)) for line in lines])
+            results.append([e.fma(factor, y.value, added) for y in sums])
         for i in range(m.literal_value):
             with builder.if_then(builder.icmp_signed("<", e.integer(i), valid)):
-                for v, result in enumerate(results):
-                    e.store(result[i], builder.add(to, builder.mul(to_step, e.integer(i))), v)
+                at = builder.add(to, builder.mul(to_step, e.integer(i)))
+                with builder.if_else(adds) as (with_residual, without):
+                    with with_residual:
+                        for v, result in enumerate(results):
+                            y = builder.fadd(result[i], e.load(builder.add(at, to_residual), v))
+                            e.store(_floored(e, y, floor), at, v)
+                    with without:
+                        for v, result in enumerate(results):
+                            e.store(_floored(e, result[i], floor), at, v)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 6, floor, m, vectors, width), emit
+    return types.void(*[types.int64] * 7, types.boolean, types.int64, floor, m, vectors, width), emit
 
 
-@intrinsic
-def prefetch(typing: Any, address: Any) -> Any:
-    """Asks for a cache line that will be read."""
-
-    def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        e = Vectors(builder, types.float32, WIDTH)
-        function = e.declared("llvm.prefetch.p0", ir.VoidType(), [ir.PointerType(), I32, I32, I32])
-        builder.call(function, [e.pointer(args[0]), *(ir.Constant(I32, n) for n in (0, 3, 1))])
-        return context.get_dummy_value()
-
-    return types.void(types.int64), emit
+def _floored(e: Vectors, y: Any, floor: Any) -> Any:
+    return e.b.select(e.b.fcmp_ordered("<=", y, floor), floor, y)
 
 
 def _writer(builder: ir.IRBuilder, m: Any, which: Any, width: Any) -> tuple:

@@ -2,7 +2,7 @@
 
 Letters: N batch, H W input rows and columns, C input channels, K output channels, R S kernel rows and columns, P Q output
 rows and columns, G groups, T time; M N K for gemm. Channels last everywhere. Gradients are called dx, dw after what they
-belong to. `accumulate=True` adds into `out` (how gradients are collected).
+belong to. `accumulate=True` adds into `out` (how gradients are collected); a gemm, which can do more, has `beta=1.0` for it.
 
     ops/<file>.py        what an op is                  reference/<file>.py, cpu/<file>.py        how it is computed
 """
@@ -38,7 +38,7 @@ from .dice import dice
 from .dropout import dropout
 from .elementwise import add, add_bias, multiply, scaled
 from .elementwise_loss import bce_with_logits, focal, huber, l1, mse
-from .gemm import column_sum, gemm
+from .gemm import batched_gemm, column_sum, gemm
 from .group_norm import group_norm, group_norm_dw, group_norm_dx
 from .gru import gru, gru_dx
 from .gru_cho import gru_cho, gru_cho_dx

@@ -49,7 +49,7 @@ def batch_norm(
     training by reducing internal covariate shift".
     """
     per_channel("batch_norm", x, mean, inverse, weight)
-    epilogue("batch_norm", bias, activation, x.shape[-1])
+    epilogue("batch_norm", x.shape, activation, bias=bias)
     return (Like(x.shape, x.dtype),)
 
 

@@ -24,7 +24,7 @@ def conv2d_dx(
     x = (dy.shape[0], *size, w.shape[3] * groups)
     expected = correlated(2, x, w.shape, window, groups)
     need(dy.shape == expected, lambda: f"conv2d_dx: dy {dy.shape}, but an input {x} gives {expected}")
-    epilogue("conv2d_dx", bias, activation, x[3])
+    epilogue("conv2d_dx", x, activation, bias=bias)
     return (Like(x, dy.dtype),)
 
 

@@ -11,9 +11,9 @@ from .rule import epilogue, need
 
 
 @op(
-    flops=lambda x, w, window, groups=1, **_: 2
-    * prod(correlated(3, x.shape, w.shape, window, groups))
-    * prod(w.shape[1:])
+    flops=lambda x, w, window, groups=1, **_: (
+        2 * prod(correlated(3, x.shape, w.shape, window, groups)) * prod(w.shape[1:])
+    )
 )
 def conv3d(
     x: Any, w: Any, window: Window, *, groups: int = 1, bias: Any = None, activation: str | None = None
@@ -27,7 +27,7 @@ def conv3d(
     Cost: 2*N*O*P*Q*K*T*R*S*C/G flops.
     """
     shape = correlated(3, x.shape, w.shape, window, groups)
-    epilogue("conv3d", bias, activation, w.shape[0])
+    epilogue("conv3d", shape, activation, bias=bias)
     return (Like(shape, x.dtype),)
 
 

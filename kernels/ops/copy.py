@@ -24,5 +24,8 @@ def last_step(x: Any) -> tuple[Like, ...]:
 @op(flops=lambda dy, steps: 0)
 def last_step_dx(dy: Any, steps: int) -> tuple[Like, ...]:
     """Gradient of last_step: dx[n,t,c] = dy[n,c] where t == T-1, else 0.   dy: (N, C), steps: T -> dx: (N, T, C)."""
-    need(len(dy.shape) == 2 and steps > 0, lambda: f"last_step_dx: dy {dy.shape} must be (N, C), and {steps} steps at least 1")
+    need(
+        len(dy.shape) == 2 and steps > 0,
+        lambda: f"last_step_dx: dy {dy.shape} must be (N, C), and {steps} steps at least 1",
+    )
     return (Like((dy.shape[0], steps, dy.shape[1]), dy.dtype),)

@@ -25,6 +25,9 @@ def dropout(
     x: (N, ...)   samples: (N,) int64   ->   y: (N, ...).   After Srivastava et al. 2014, "Dropout" (JMLR 15).
     """
     need(0 <= rate < 1, lambda: f"dropout: rate {rate} is not in [0, 1)")
-    need(samples.shape == x.shape[:1] and samples.dtype == np.int64, lambda: f"dropout: samples {samples.shape} for x {x.shape}")
+    need(
+        samples.shape == x.shape[:1] and samples.dtype == np.int64,
+        lambda: f"dropout: samples {samples.shape} for x {x.shape}",
+    )
     inside("dropout", x.shape[1:], origin, whole)
     return (Like(x.shape, x.dtype),)

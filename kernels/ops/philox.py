@@ -21,7 +21,10 @@ def random_bits(samples: Any, key: Key, step: int, elements: int) -> tuple[Like,
     samples: (N,) int64 in [0, 2^32)   key: two 32-bit words (core.random.key)   ->   bits: (N, elements) uint32
     After Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3" (10.1145/2063384.2063405).
     """
-    need(samples.dtype == np.int64 and len(samples.shape) == 1, lambda: f"random_bits: samples {samples.dtype}{samples.shape}")
+    need(
+        samples.dtype == np.int64 and len(samples.shape) == 1,
+        lambda: f"random_bits: samples {samples.dtype}{samples.shape}",
+    )
     need(0 <= elements <= 2**34 and step >= 0, lambda: f"random_bits: {elements} elements, step {step}")
     return (Like((samples.shape[0], elements), np.dtype(np.uint32)),)
 

@@ -84,5 +84,8 @@ def avg_pool2d_dx(dy: Any, window: Window, size: Pair, *, count_include_pad: boo
 
     dy: (N, P, Q, C)   size: (H, W)   ->   dx: (N, H, W, C)
     """
-    need(dy.shape[1:3] == window.out(*size), lambda: f"avg_pool2d_dx: dy {dy.shape}, but {size} gives {window.out(*size)}")
+    need(
+        dy.shape[1:3] == window.out(*size),
+        lambda: f"avg_pool2d_dx: dy {dy.shape}, but {size} gives {window.out(*size)}",
+    )
     return (Like((dy.shape[0], *size, dy.shape[3]), dy.dtype),)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .gemm import epilogue
+
 
 def pad(x, window):
     return np.pad(x, ((0, 0), *window.padding, (0, 0)))
@@ -26,17 +28,11 @@ def grouped(a, groups):
     return a.reshape(*a.shape[:-1], groups, a.shape[-1] // groups)
 
 
-def epilogue(y, bias, activation):
-    if bias is not None:
-        y = y + bias
-    return np.maximum(y, 0) if activation == "relu" else y
-
-
-def conv2d(x, w, window, *, groups=1, bias=None, activation=None):
-    """y[n,p,q,g,k] = act( sum_{r,s,c} x[n, .., .., g, c] w[g,k,r,s,c] + bias[g,k] )"""
+def conv2d(x, w, window, *, groups=1, **more):
+    """y[n,p,q,g,k] = act( scale[g,k] * sum_{r,s,c} x[n, .., .., g, c] w[g,k,r,s,c] + bias[g,k] + residual[n,p,q,g,k] )"""
     p, q = window.out(*x.shape[1:3])
     wg = w.reshape(groups, w.shape[0] // groups, *w.shape[1:])
     y = np.zeros((x.shape[0], p, q, *wg.shape[:2]), x.dtype)
     for r, s, view in taps(pad(x, window), window, p, q):
         y += np.einsum("npqgc,gkc->npqgk", grouped(view, groups), wg[:, :, r, s])
-    return epilogue(y.reshape(*y.shape[:3], w.shape[0]), bias, activation)
+    return epilogue(y.reshape(*y.shape[:3], w.shape[0]), **more)

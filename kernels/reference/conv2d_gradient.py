@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from .conv2d import epilogue, grouped, pad, taps
+from .conv2d import grouped, pad, taps
+from .gemm import epilogue
 
 
-def conv2d_dx(dy, w, window, size, *, groups=1, bias=None, activation=None):
+def conv2d_dx(dy, w, window, size, *, groups=1, **more):
     """dx[n, .., .., g, c] += sum_k dy[n,p,q,g,k] w[g,k,r,s,c]"""
     (top, _), (left, _) = window.padding
     wg = w.reshape(groups, w.shape[0] // groups, *w.shape[1:])
     padded = pad(np.zeros((dy.shape[0], *size, w.shape[3] * groups), dy.dtype), window)
     for r, s, view in taps(padded, window, *dy.shape[1:3]):
         view += np.einsum("npqgk,gkc->npqgc", grouped(dy, groups), wg[:, :, r, s]).reshape(view.shape)
-    return epilogue(padded[:, top : top + size[0], left : left + size[1]], bias, activation)
+    return epilogue(padded[:, top : top + size[0], left : left + size[1]], **more)
 
 
 def conv2d_dw(x, dy, window, *, groups=1, accumulate=False):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ...core.shape import Window
-from .conv2d import conv2d, epilogue
+from .conv2d import conv2d
 from .conv2d_gradient import conv2d_dw, conv2d_dx
+from .gemm import epilogue
 
 
 def planes(window, depth, out):
@@ -21,12 +22,12 @@ def within(window):
     return Window(window.kernel[1:], window.stride[1:], window.padding[1:], window.dilation[1:])
 
 
-def conv3d(x, w, window, *, groups=1, bias=None, activation=None):
+def conv3d(x, w, window, *, groups=1, **more):
     """y[n,o] = act( sum_t conv2d(x[n, stride*o + dilation*t - front], w[t]) + bias )"""
     y = np.zeros((len(x), *window.out(*x.shape[1:4]), len(w)), x.dtype)
     for o, t, d in planes(window, x.shape[1], y.shape[1]):
         y[:, o] += conv2d(x[:, d], w[:, t], within(window), groups=groups)
-    return epilogue(y, bias, activation)
+    return epilogue(y, **more)
 
 
 def conv3d_dx(dy, w, window, size, *, groups=1):

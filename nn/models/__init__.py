@@ -92,7 +92,9 @@ def build(name: str, shape: Shape, classes: int, tokens: bool | None = None, **o
     if tokens not in (None, entry.tokens):
         kinds = ("real values", "tokens (int64)")
         fitting = ", ".join(other for other in MODELS if MODELS[other].tokens == tokens)
-        raise UsageError(f"{name} takes {kinds[entry.tokens]}, the samples are {kinds[bool(tokens)]}", f"use one of {fitting}")
+        raise UsageError(
+            f"{name} takes {kinds[entry.tokens]}, the samples are {kinds[bool(tokens)]}", f"use one of {fitting}"
+        )
     _check(name, entry.options, options)
     given = {"shape": shape, "classes": classes}
     wanted = {key: given[key] for key in inspect.signature(entry.make).parameters if key in given}
@@ -129,6 +131,8 @@ def _check(name: str, known: dict[str, Any], options: dict[str, Any]) -> None:
             raise UsageError(f"{name} has no option {key}", cure)
         wanted = type(known[key])
         if not (type(value) is wanted or (wanted is float and type(value) is int)):
-            raise UsageError(f"{name}: {key} = {value!r} is not like its default {known[key]!r}", f"give {key} as {wanted.__name__}")
+            raise UsageError(
+                f"{name}: {key} = {value!r} is not like its default {known[key]!r}", f"give {key} as {wanted.__name__}"
+            )
         if wanted is int and value < 1:
             raise UsageError(f"{name}: {key} = {value} must be at least 1", f"the default is {known[key]}")

@@ -51,7 +51,11 @@ def test_a_code_that_a_restart_would_meet_again_or_that_was_asked_for_ends_it(
         ("sys.exit(213)", 213, "an end from outside"),
         ("os.kill(os.getpid(), signal.SIGKILL)", 137, "killed by SIGKILL"),
         ("os.kill(os.getpid(), signal.SIGSEGV)", 139, "killed by SIGSEGV"),
-        ("os._exit(0)", 6, "a rank died"),  # as Open MPI's mpirun does where it loses a node: the run's last word is missing
+        (
+            "os._exit(0)",
+            6,
+            "a rank died",
+        ),  # as Open MPI's mpirun does where it loses a node: the run's last word is missing
     ],
 )
 def test_any_other_code_is_a_death_and_starts_it_again(

@@ -57,6 +57,8 @@ CASES = [
         (2, 26, 9, 37), 37, W(5, stride=(2, 1), padding=2, dilation=(3, 1)), groups=37
     ),  # depthwise, jobs and ragged blocks
     Case((9, 14, 14, 5), 10, W(3, padding=1)),  # several jobs
+    Case((2, 5, 4, 3), 5, W(3, padding=4, dilation=4)),  # taps so far apart that no pixel meets them all
+    Case((1, 1, 2, 3), 4, W(3, stride=(4, 3), padding=((2, 7), (5, 1)))),  # most pixels meet nothing
 ]
 DTYPES = [np.float32, np.float64]
 
@@ -188,6 +190,50 @@ def test_bias_and_relu(case, dtype):
     np.testing.assert_array_equal(fused, np.where(plain > 0, plain, 0))
 
 
+ENDINGS = [  # what follows a convolution: scale, bias, residual and activation
+    ["scale"],
+    ["scale", "bias"],
+    ["residual", "relu"],
+    ["bias", "gelu"],
+    ["scale", "bias", "residual", "relu"],
+    ["scale", "bias", "residual", "gelu"],
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", [case for case in CASES if case.x[0]], ids=str)
+@pytest.mark.parametrize("ending", ENDINGS, ids="+".join)
+def test_what_follows_a_convolution_is_part_of_it(ending, case, dtype):
+    x, w, dy = case.arrays(dtype)
+    arrays = {
+        "scale": normal(7, case.k, dtype),
+        "bias": normal(8, case.k, dtype),
+        "residual": normal(9, dy.shape, dtype),
+    }
+    arrays = {name: array for name, array in arrays.items() if name in ending}
+    how = {"groups": case.groups, "activation": ending[-1] if ending[-1] in ("relu", "gelu") else None}
+    wide = {name: array.astype(float) for name, array in arrays.items()}
+    expected = ops.conv2d.reference(x.astype(float), w.astype(float), case.window, **wide, **how)
+    assert distance(ops.conv2d(x, w, case.window, **arrays, **how), expected) <= ALLOWED[dtype]
+
+
+def test_the_definition_of_what_follows_a_convolution():
+    """The reference is the formula, written out here once more."""
+    x, w, dy = CASES[9].arrays()
+    scale, bias = normal(7, w.shape[0]), normal(8, w.shape[0])
+    found = ops.conv2d.reference(x, w, CASES[9].window, scale=scale, bias=bias, residual=dy, activation="relu")
+    plain = ops.conv2d.reference(x, w, CASES[9].window)
+    np.testing.assert_allclose(found, np.maximum(scale * plain + bias + dy, 0), rtol=1e-12)
+
+
+def test_a_wrong_scale_or_residual_is_refused():
+    x, w, _ = CASES[1].arrays()
+    with pytest.raises(UsageError, match=r"conv2d: scale \(3,\) for 4 columns"):
+        ops.conv2d(x, w, CASES[1].window, scale=np.ones(3))
+    with pytest.raises(UsageError, match=r"conv2d: residual \(4,\) for a result \(2, 3, 4, 4\)"):
+        ops.conv2d(x, w, CASES[1].window, residual=np.ones(4))
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_dw_accumulates_into_out(case):
     x, w, dy = case.arrays()
@@ -232,6 +278,34 @@ def test_the_alignment_cannot_be_seen(elements):
     expected = gradients(case, *arrays)
     for result, aligned in zip(gradients(case, *(shifted(a, elements) for a in arrays)), expected, strict=True):
         np.testing.assert_array_equal(result, aligned)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_pixel_that_meets_no_tap_is_its_bias(dtype):
+    """The window of 1 stands in the padding but for the inner 4 x 4; with a stride of 3 it steps over most of x."""
+    (x, w, _), bias = Case((2, 4, 4, 2), 3, W(1)).arrays(dtype), np.array([1, -1, 2], dtype)
+    y = ops.conv2d(x, w, W(1, padding=2), bias=bias, activation="relu")
+    inside = np.zeros(y.shape, bool)
+    inside[:, 2:6, 2:6] = True
+    np.testing.assert_array_equal(y[~inside].reshape(-1, 3), np.broadcast_to([1, 0, 2], (2 * 48, 3)))
+    dx = ops.conv2d_dx(normal(3, (2, 2, 2, 3), dtype), w, W(1, stride=3), (4, 4), out=np.full(x.shape, np.nan, dtype))
+    met = np.zeros(dx.shape, bool)
+    met[:, ::3, ::3] = True
+    np.testing.assert_array_equal(dx != 0, met)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_and_inf_of_a_weight_reach_the_pixels_that_meet_it(value):
+    """What lies in the padding is not multiplied, so the first row and column are spared by the filter's first tap."""
+    x, w, dy = (np.abs(a) for a in Case((1, 6, 6, 2), 3, W(3, padding=1)).arrays())
+    w[1, 0, 0, 1] = value
+    y, dx = ops.conv2d(x, w, W(3, padding=1)), ops.conv2d_dx(dy, w, W(3, padding=1), (6, 6))
+    touched = np.zeros(y.shape, bool)
+    touched[:, 1:, 1:, 1] = True
+    np.testing.assert_array_equal(~np.isfinite(y), touched)
+    touched = np.zeros(dx.shape, bool)
+    touched[:, :-1, :-1, 1] = True
+    np.testing.assert_array_equal(~np.isfinite(dx), touched)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -83,13 +83,87 @@ def test_bias_and_relu(k, dtype):
     )
 
 
-@pytest.mark.parametrize("shape", [(11, 37, 3), (11, 37, 700), (4, 5, 0)])
-def test_accumulate_adds_into_out(shape):
-    a, b = operands(*shape, True, False, np.float64)
-    start = normal(2, shape[:2])
-    out = start.copy()
-    assert ops.gemm(a, b, trans_a=True, out=out, accumulate=True) is out
-    assert distance(out, start + a.T @ b) <= ALLOWED[np.float64]
+ENDINGS = [  # what follows a product: alpha, beta, bias, residual, activation
+    {"alpha": 0.5},
+    {"beta": 1.0},
+    {"alpha": -1.5, "beta": 0.25, "bias": True},
+    {"residual": True},
+    {"residual": True, "activation": "relu"},
+    {"activation": "gelu"},
+    {"alpha": 2.0, "bias": True, "residual": True, "activation": "gelu"},
+]
+
+
+def ending(how, shape, bias, dtype):
+    """An entry of ENDINGS with its arrays, for the op and in float64 for the definition."""
+    arrays = {"bias": normal(5, bias, dtype), "residual": normal(6, shape, dtype)}
+    given = {name: arrays[name] if value is True else value for name, value in how.items()}
+    return given, {name: value.astype(float) if name in arrays else value for name, value in given.items()}
+
+
+def check_ending(op, a, b, how, bias, dtype, **transposes):
+    """The op into an `out` of its own numbers, if beta reads them, and else of NaNs, which nobody may read."""
+    start = normal(7, op.outputs(a, b, **transposes)[0].shape, dtype)
+    given, wide = ending(how, start.shape, bias, dtype)
+    out = start.copy() if how.get("beta") else np.full_like(start, np.nan)
+    assert op(a, b, out=out, **given, **transposes) is out
+    expected = op.reference(a.astype(float), b.astype(float), **wide, **transposes)
+    expected += how["beta"] * start.astype(float) if how.get("beta") else 0
+    assert distance(out, expected) <= ALLOWED[dtype]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(11, 37, 3), (11, 37, 700), (100, 32, 300), (1, 5, 40), (4, 5, 0)], ids=str)
+@pytest.mark.parametrize("how", ENDINGS, ids=str)
+def test_what_follows_a_product_is_part_of_it(how, shape, dtype):
+    for trans_a, trans_b in TRANSPOSES:
+        a, b = operands(*shape, trans_a, trans_b, dtype)
+        check_ending(ops.gemm, a, b, how, shape[1], dtype, trans_a=trans_a, trans_b=trans_b)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(3, 11, 37, 70), (2, 30, 16, 300), (1, 1, 1, 1)], ids=str)
+@pytest.mark.parametrize("how", [{}, *ENDINGS], ids=str)
+def test_batched_gemm_is_a_gemm_for_each(how, shape, dtype):
+    g, m, n, k = shape
+    for trans_a, trans_b in TRANSPOSES:
+        a = normal(0, (g, k, m) if trans_a else (g, m, k), dtype)
+        b = normal(1, (g, n, k) if trans_b else (g, k, n), dtype)
+        check_ending(ops.batched_gemm, a, b, how, (g, n), dtype, trans_a=trans_a, trans_b=trans_b)
+
+
+def test_the_definition_of_what_follows_a_product():
+    """The reference is the formula, written out here once more."""
+    (a, b), bias, residual = operands(4, 5, 6, False, False, np.float64), normal(2, 5), normal(3, (4, 5))
+    found = ops.gemm(a, b, alpha=2.0, bias=bias, residual=residual, activation="relu", backend="reference")
+    np.testing.assert_allclose(found, np.maximum(2 * (a @ b) + bias + residual, 0), rtol=1e-12)
+    out = residual.copy()
+    ops.gemm(a, b, alpha=2.0, beta=-0.5, bias=bias, out=out, backend="reference")
+    np.testing.assert_allclose(out, 2 * (a @ b) + bias - 0.5 * residual, rtol=1e-12)
+
+
+REFUSED = [
+    ({"activation": "tanh"}, r"gemm: activation 'tanh' is not one of \(None, 'relu', 'gelu'\)"),
+    ({"residual": np.zeros((8, 9))}, r"gemm: residual \(8, 9\) for a result \(8, 8\)"),
+    ({"residual": np.zeros((8, 8), np.float32)}, "gemm: a is float64 but residual is float32"),
+    ({"beta": 0.5}, r"gemm: beta=0.5 adds into out=, which is missing"),
+    ({"beta": 1.0, "activation": "relu", "out": np.zeros((8, 8))}, "an activation cannot be added to"),
+    (
+        {"beta": 1.0, "residual": np.zeros((8, 8)), "out": np.zeros((8, 8))},
+        "beta = 1.0 adds out, and the residual is another",
+    ),
+]
+
+
+@pytest.mark.parametrize(("how", "message"), REFUSED)
+def test_what_cannot_follow_a_product_is_refused(how, message):
+    with pytest.raises(UsageError, match=message):
+        ops.gemm(*operands(8, 8, 8, False, False, np.float64), **how)
+
+
+def test_unequal_batches_are_refused():
+    with pytest.raises(UsageError, match=r"a \(2, 3, 4\) and b \(3, 4, 5\) must be as many matrices"):
+        ops.batched_gemm(normal(0, (2, 3, 4)), normal(1, (3, 4, 5)))
 
 
 def test_gemm_equals_pytorch():

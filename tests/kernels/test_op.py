@@ -5,8 +5,9 @@ import pytest
 
 from shoal.core.errors import PlatformError, UsageError
 from shoal.core.shape import Window
+from shoal.kernels import op as op_module
 from shoal.kernels import ops, registry
-from shoal.kernels.op import Like, Op, counting
+from shoal.kernels.op import Like, Op, counting, signature
 from shoal.kernels.pool import Pool
 
 EVERY = [op for op in vars(ops).values() if isinstance(op, Op)]
@@ -63,6 +64,79 @@ def test_shapes_that_break_the_rule_are_rejected():
 def test_the_reference_is_checked_as_well():
     with pytest.raises(UsageError, match="not contiguous"):
         ops.relu.reference(ones(4, 8)[:, :4])
+
+
+# ------------------------------------------------------------------------------------- what was checked once already
+
+
+def seen(op, *arrays, **how):
+    """Calls it twice, so that the third call finds its signature known."""
+    for _ in range(2):
+        op(*arrays, **how)
+    assert signature("cpu", arrays, how, None) in op.admitted
+
+
+def test_a_signature_is_checked_once(monkeypatch):
+    asked = []
+    monkeypatch.setattr(ops.relu, "rule", lambda x: asked.append(x.shape) or (Like(x.shape, x.dtype),))
+    monkeypatch.setattr(ops.relu, "admitted", {})
+    for shape in [(2, 3), (2, 3), (3, 2), (2, 3)]:
+        assert ops.relu(ones(*shape)).shape == shape
+    assert asked == [(2, 3), (3, 2)]
+
+
+WRONG = {  # a call that differs from one that was checked, and what it hears
+    "strides": (
+        lambda: ops.gemm(ones(4, 4).T[:3], ones(4, 5), bias=ones(5)),
+        r"a of shape \(3, 4\) has strides \(4, 16\)",
+    ),
+    "strides of a hyper-parameter": (lambda: ops.gemm(ones(3, 4), ones(4, 5), bias=ones(10)[::2]), "bias of shape"),
+    "dtype": (
+        lambda: ops.gemm(ones(3, 4), ones(4, 5, dtype=np.float64), bias=ones(5)),
+        "a is float32 but b is float64",
+    ),
+    "byte order": (lambda: ops.gemm(ones(3, 4), ones(4, 5, dtype=">f4"), bias=ones(5)), "a is float32 but b is >f4"),
+    "shape": (lambda: ops.gemm(ones(3, 4), ones(5, 5), bias=ones(5)), "4 is not 5"),
+    "out": (lambda: ops.gemm(ones(3, 4), ones(4, 5), bias=ones(5), out=ones(5, 3)), r"the result is .*\(3, 5\)"),
+    "out's strides": (lambda: ops.gemm(ones(3, 4), ones(4, 5), bias=ones(5), out=ones(5, 3).T), "out is float32"),
+    "hyper-parameter": (lambda: ops.gemm(ones(3, 4), ones(4, 5), bias=ones(5), trans_a=True), "a is 4x3, b is 4x5"),
+    "beta": (
+        lambda: ops.gemm(ones(3, 4), ones(4, 5), bias=ones(5), beta=1.0),
+        "beta=1.0 adds into out=, which is missing",
+    ),
+    "bias": (lambda: ops.gemm(ones(3, 4), ones(4, 5), bias=ones(6)), r"bias \(6,\) for 5 columns"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_call_that_differs_from_a_checked_one_is_checked(wrong):
+    call, message = WRONG[wrong]
+    seen(ops.gemm, ones(3, 4), ones(4, 5), bias=ones(5))
+    for _ in range(2):  # and what was refused is not remembered
+        with pytest.raises(UsageError, match=message):
+            call()
+
+
+def test_hyper_parameters_that_are_equal_but_of_another_type_are_another_signature():
+    assert signature("cpu", (), {"groups": 1}, None) != signature("cpu", (), {"groups": True}, None)
+
+
+def test_an_argument_without_a_hash_is_checked_every_time():
+    w, nowhere = ones(2), np.zeros((0, 2), np.int64)
+    before = len(ops.aggmo.admitted)
+    for _ in range(2):
+        ops.aggmo(w, ones(2), (ones(2),), nowhere, lr=0.1, betas=(0.9,))
+    assert len(ops.aggmo.admitted) == before
+    with pytest.raises(UsageError, match=r"velocities\[0\] of shape \(2,\) has strides"):
+        ops.aggmo(w, ones(2), (ones(4)[::2],), nowhere, lr=0.1, betas=(0.9,))
+
+
+def test_what_is_remembered_is_bounded(monkeypatch):
+    monkeypatch.setattr(op_module, "SIGNATURES", 8)
+    monkeypatch.setattr(ops.relu, "admitted", {})
+    for n in range(1, 30):
+        ops.relu(ones(n))
+        assert len(ops.relu.admitted) <= 8
 
 
 # ---------------------------------------------------------------------------------------------------- registry
@@ -134,6 +208,16 @@ COUNTS = [  # op, arguments, hyper-parameters, flops, compulsory bytes
     (ops.gemm, [Like((2, 3), F4), Like((3, 5), F4)], {}, 2 * 2 * 3 * 5, 4 * (6 + 15 + 10)),
     (ops.gemm, [Like((3, 2), F4), Like((3, 5), F4)], {"trans_a": True}, 2 * 2 * 3 * 5, 4 * (6 + 15 + 10)),
     (ops.gemm, [Like((2, 3), F4), Like((3, 5), F4)], {"bias": Like((5,), F4)}, 2 * 2 * 3 * 5, 4 * (6 + 15 + 5 + 10)),
+    (
+        ops.gemm,
+        [Like((2, 3), F4), Like((3, 5), F4)],
+        {"residual": Like((2, 5), F4)},
+        2 * 2 * 3 * 5,
+        4 * (6 + 15 + 10 + 10),
+    ),
+    (ops.gemm, [Like((2, 3), F4), Like((3, 5), F4)], {"beta": 0.5}, 2 * 2 * 3 * 5, 4 * (6 + 15 + 10 + 10)),
+    (ops.column_sum, [Like((6, 7), F4)], {"accumulate": True}, 42, 4 * (42 + 7 + 7)),
+    (ops.batched_gemm, [Like((7, 2, 3), F4), Like((7, 3, 5), F4)], {}, 7 * 2 * 2 * 3 * 5, 7 * 4 * (6 + 15 + 10)),
     (
         ops.conv2d,
         [Like((2, 5, 5, 4), F4), Like((6, 3, 3, 2), F4), Window.of(3, 2, 1)],

@@ -29,7 +29,12 @@ def refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> N
 
 
 def test_an_unknown_key_names_the_nearest(shoal: Shoal) -> None:
-    refused(shoal("train", "digits-cnn", "optim.learnrate=1"), 2, "optim.learnrate is not a key", "the keys of optim are name, lr, ")
+    refused(
+        shoal("train", "digits-cnn", "optim.learnrate=1"),
+        2,
+        "optim.learnrate is not a key",
+        "the keys of optim are name, lr, ",
+    )
     refused(shoal("train", "digits-cnn", "train.epoch=1"), 2, 'did you mean "train.epochs"?')
 
 

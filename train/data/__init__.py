@@ -72,7 +72,9 @@ def open_dataset(data: Data, dtype: str = "float32") -> Dataset:
             problem = f'data.{name} = {getattr(data, name)!r} has no meaning for data.source = "{data.source}"'
             raise UsageError(problem, f"it takes {', '.join(source.takes)}")
     if not data.path and data.source not in WITHOUT_PATH:
-        raise UsageError(f'data.source = "{data.source}" needs data.path', "give data.path=FILE or FOLDER, where the data lie")
+        raise UsageError(
+            f'data.source = "{data.source}" needs data.path', "give data.path=FILE or FOLDER, where the data lie"
+        )
     dataset = source.open(data, np.dtype(dtype))
     check(dataset.config, dataset.shape)
     return dataset

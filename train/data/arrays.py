@@ -1,15 +1,15 @@
 """Named arrays, the common half of NPZ and HDF5: which of a file's arrays are samples and which are targets.
 
-    x_train, y_train, x_test, y_test          as Keras writes them
-    x, y                                      divided by data.test_fraction
-    data.names = [...]                        two or four other names, in this order
+x_train, y_train, x_test, y_test          as Keras writes them
+x, y                                      divided by data.test_fraction
+data.names = [...]                        two or four other names, in this order
 
-    x stored as                   becomes
-    bytes, other unsigned, real   real values, normalised; bytes (N, H, W) are images of one channel
-    signed integers               indices (tokens), int64, left alone
-    y stored as                   becomes
-    integers (N,), (N, 1)         a class each          (N, T): a class at each position
-    real (N,), (N, ...)           real values, (N, 1), (N, ...)
+x stored as                   becomes
+bytes, other unsigned, real   real values, normalised; bytes (N, H, W) are images of one channel
+signed integers               indices (tokens), int64, left alone
+y stored as                   becomes
+integers (N,), (N, 1)         a class each          (N, T): a class at each position
+real (N,), (N, ...)           real values, (N, 1), (N, ...)
 """
 
 from __future__ import annotations

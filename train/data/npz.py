@@ -37,7 +37,9 @@ class Archive(Mapping[str, np.ndarray]):
             with ZipFile(path) as archive:
                 self.members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         except OSError as error:
-            raise DataError(f"{path} cannot be read: {error.strerror}", "give data.path, or infer, an NPZ file") from error
+            raise DataError(
+                f"{path} cannot be read: {error.strerror}", "give data.path, or infer, an NPZ file"
+            ) from error
         except BadZipFile as error:
             raise self._unsound(error) from error
 

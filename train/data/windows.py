@@ -1,6 +1,6 @@
 """Windows over a table of steps: sample i begins at step start + i * stride and nothing is copied until it is read.
 
-    steps  start + i * stride + shift + (0 .. length - 1)
+steps  start + i * stride + shift + (0 .. length - 1)
 """
 
 from __future__ import annotations
