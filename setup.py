@@ -21,6 +21,6 @@ class BuildWithoutSetup(build_py):
 setup(
     package_dir={"shoal": "."},
     packages=["shoal", *(f"shoal.{p}" for p in find_packages(include=[pattern for r in ROOMS for pattern in (r, f"{r}.*")]))],
-    package_data={"shoal": ["py.typed", "train/presets/*.toml", "train/data/digits/*", "jobs/*.sbatch", "jobs/*.sh"]},
+    package_data={"shoal": ["py.typed", "train/presets/*.toml", "train/data/digits/*", "jobs/*.sbatch", "jobs/*.sh", "kernels/gpu/*.cu*"]},
     cmdclass={"build_py": BuildWithoutSetup},
 )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from kinds import HOW, prepared
-from peers import torch
+from peers import convolution, torch
 
 from shoal.core.shape import Window
 from shoal.kernels import ops
@@ -42,19 +42,8 @@ def bench_conv2d(measure, use_threads, layer, which, how):
     flops = ops.conv2d.flops(x, w, window, groups=groups)  # the gradients do the same
     measure(
         lambda: op(*args, groups=groups, out=out, pool=pool),
-        peers={"PyTorch": peer(which, x, w, dy, window, groups)} if torch else {},
+        peers={"PyTorch": convolution(which, x, w, dy, window, groups)} if torch else {},
         limit=lambda: fma_gflops(dtype, seconds=0.01),
         work=flops,
         intensity=flops / op.bytes(*args, groups=groups),
     )
-
-
-def peer(which, x, w, dy, window, groups):
-    """The same in PyTorch, channels last, which is its faster format here."""
-    x, w, dy = (torch.from_numpy(a).permute(0, 3, 1, 2) for a in (x, w, dy))
-    geometry = (window.stride, [before for before, _ in window.padding], window.dilation)
-    if which == "forward":
-        return lambda: torch.conv2d(x, w, None, *geometry, groups)
-    wanted = [which == "dx", which == "dw", False]
-    backward = torch.ops.aten.convolution_backward
-    return lambda: backward(dy, x, w, None, *geometry, False, [0, 0], groups, wanted)

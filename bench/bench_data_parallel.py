@@ -1,6 +1,7 @@
 """What do more ranks bring to a data-parallel step, and to PyTorch's DDP?
 
 strong: the network's batch shared by p ranks; efficiency T(1) / (p T(p)).      weak: that batch for each of them; T(1) / T(p).
+one rank, p threads: the speed of p ranks by that of one rank that uses their cores, the others asleep; on one machine.
 """
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from networks import batch_of, build, trainer
 from peers import Step, group, torch, translated
 
+from shoal.kernels.cpu import threads
 from shoal.mpi.alone import Alone
 
 RANKS = 2
@@ -30,6 +32,9 @@ def bench_data_parallel(measure, comm, quick, network, scaling, ranks):
     ours = trainer(network, some, wide, wide_labels) if inside else None
     one = trainer(network, Alone(), x, labels) if comm.rank == 0 else None
     peers = {"one rank": lambda: one and one.feed(np.arange(len(x)))}
+    cores = ranks * threads.threads()
+    if 1 < ranks == comm.node_size and scaling == "strong" and cores <= threads.cap():
+        peers["one rank, p threads"] = lambda: one and on(cores, lambda: one.feed(np.arange(len(x))))
     if torch:
         own = (x[mine], labels[mine]) if scaling == "strong" else (x, labels)
         peers["DDP"] = ddp(comm, network, own, ranks) if ranks > 1 else lambda: None
@@ -37,10 +42,19 @@ def bench_data_parallel(measure, comm, quick, network, scaling, ranks):
 
     def ratios(seconds):
         found = {"efficiency": seconds["one rank"] / (fold * seconds["ours"])}
-        return found | ({"DDP": seconds["DDP"] / seconds["ours"]} if torch and ranks > 1 else {})
+        others = [name for name in ("one rank, p threads", "DDP") if name in seconds and ranks > 1]
+        return found | {name: seconds[name] / seconds["ours"] for name in others}
 
     batch = np.arange(len(wide))
     measure(lambda: inside and ours.feed(batch), peers=peers, ratios=ratios, ranks=ranks, batch=len(wide))
+
+
+def on(cores, step):
+    """A step on so many threads, where otherwise there are fewer."""
+    few = threads.threads()
+    threads.set_threads(cores)
+    step()
+    threads.set_threads(few)
 
 
 def ddp(comm, network, own, ranks):

@@ -1,11 +1,14 @@
 """How long until something happens: an import, the help, a first step with kernels compiled before and without?
 
-Each is a process of its own, against one of Python that does nothing; the first step with a warm cache against a cold one.
+Each is a process of its own, against one of Python that does nothing; the first step with a warm cache against a cold one,
+and `shoal warm` likewise, on small pictures: how many kernels a network needs, and the seconds they take.
 """
 
+import json
 import os
 import subprocess
 import sys
+from statistics import median
 
 import pytest
 
@@ -25,6 +28,9 @@ WAYS = {
     "--help": ["-m", "shoal", "--help"],
     "first step": ["-c", STEP],
 }
+PACE = (5, 0.02)  # compiling anew takes long
+SMALL = ["data.source=synthetic", "data.samples=64", "train.batch=8"]
+NETWORKS = {"lenet": "28,28,1", "resnet50": "32,32,3"}
 
 
 def process(command, **environment):
@@ -41,3 +47,21 @@ def bench_cold(measure, tmp_path):
     folders = iter(tmp_path / str(i) for i in range(1 << 20))
     peers = {"warm cache": lambda: process(WAYS["first step"])}
     measure(lambda: process(WAYS["first step"], SHOAL_CACHE_DIR=str(next(folders))), peers=peers, most=1)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def bench_warm(measure, tmp_path, network):
+    """All kernels of a network are compiled anew each time."""
+    config = tmp_path / "config.toml"
+    config.write_text(f'[model]\nname = "{network}"\n[data]\nshape = [{NETWORKS[network]}]\n')
+    folders, told = iter(tmp_path / str(i) for i in range(1 << 20)), {"cold": [], "warm": []}
+
+    def warm(name, **environment):
+        command = [sys.executable, "-m", "shoal", "warm", str(config), *SMALL, "--json"]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env={**os.environ, **environment})
+        told[name].append(json.loads(done.stdout))
+
+    peers = {"warm cache": lambda: warm("warm")}
+    case = measure(lambda: warm("cold", SHOAL_CACHE_DIR=str(next(folders))), peers=peers, most=1)
+    case.facts["kernels"] = told["cold"][0]["kernels"]
+    case.facts |= {f"{name}, s": median(one["seconds"] for one in told[name][1:]) for name in told}

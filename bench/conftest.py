@@ -13,7 +13,7 @@ from pathlib import Path
 
 import machine
 import pytest
-from measure import ROUNDS, Measure, Slowest
+from measure import ROUND, ROUNDS, Measure, Slowest
 from peers import torch
 from threadpoolctl import threadpool_limits
 
@@ -63,11 +63,17 @@ def pytest_sessionfinish(session, exitstatus):
     config = session.config
     if not (config.option.output and config.cases and exitstatus == 0 and config.comm.rank == 0):
         return
-    question, ranks, quick = session.items[0].path.stem.removeprefix("bench_"), config.comm.size, config.option.quick
+    module, ranks, quick = session.items[0].module, config.comm.size, config.option.quick
+    question = Path(module.__file__).stem.removeprefix("bench_")
     command = f"shoal bench {question}" + f" --ranks {ranks}" * (ranks > 1) + " --quick" * quick
-    setting = {"ranks": ranks, "threads": config.fair, "rounds": 2 if quick else ROUNDS}
-    result = Result(question, command, setting, machine.machine(), config.cases)
+    setting = {"ranks": ranks, "threads": config.fair, "rounds": 2 if quick else pace(module)[0]}
+    result = Result(question, command, setting, machine.machine(), config.cases, getattr(module, "TARGETS", []))
     config.option.output.write_text(result.text(), encoding="utf-8")
+
+
+def pace(module):
+    """(rounds, seconds of calls in each): a question of very many cases says its own."""
+    return getattr(module, "PACE", (ROUNDS, ROUND))
 
 
 @pytest.fixture
@@ -84,7 +90,7 @@ def quick(request):
 def measure(benchmark, request, comm, quick, use_threads):
     """The Measure of this case, which goes into the result under the parameters of its test."""
     use_threads(0)
-    measure = Measure(benchmark, comm, quick)
+    measure = Measure(benchmark, comm, quick, *pace(request.module))
 
     def one(*args, **kwargs):
         case = request.config.cases[benchmark.param or benchmark.name.removeprefix("bench_")] = measure(*args, **kwargs)

@@ -29,10 +29,10 @@ class Slowest:
 
 
 class Measure:
-    """Times the one case of a test.   quick: two rounds of one call."""
+    """Times the one case of a test.   rounds; seconds: of calls in each.   quick: two rounds of one call."""
 
-    def __init__(self, benchmark, comm, quick):
-        self.benchmark, self.comm, self.quick = benchmark, comm, quick
+    def __init__(self, benchmark, comm, quick, rounds=ROUNDS, seconds=ROUND):
+        self.benchmark, self.comm, self.quick, self.rounds, self.seconds = benchmark, comm, quick, rounds, seconds
         self.clock = Slowest(comm)
 
     def __call__(
@@ -54,7 +54,7 @@ class Measure:
                 limits.append(limit())
             bursts["ours"].prepare()
 
-        self.benchmark.pedantic(bursts["ours"].run, setup=setup, rounds=2 if self.quick else ROUNDS)
+        self.benchmark.pedantic(bursts["ours"].run, setup=setup, rounds=2 if self.quick else self.rounds)
         times["ours"] = [seconds / bursts["ours"].calls for seconds in self.benchmark.stats.stats.data]
         case = Case(Spread.of(times["ours"]), facts=facts)
         if work:
@@ -72,13 +72,13 @@ class Measure:
 
 
 class Burst:
-    """So many calls in a row that they take ROUND seconds, after the ones that compile and warm up."""
+    """So many calls in a row that they take a round's seconds, after the ones that compile and warm up."""
 
     def __init__(self, measure, call, before, most):
         self.measure, self.call, self.before, self.calls = measure, call, before, 1
         self.seconds()
         if not measure.quick and most > 1:
-            calls = max(1, min(most, int(ROUND / self.seconds())))
+            calls = max(1, min(most, int(measure.seconds / self.seconds())))
             self.calls = measure.comm.broadcast_obj(calls, 0, "calls")
 
     def prepare(self):

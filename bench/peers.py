@@ -1,4 +1,4 @@
-"""What shoal is compared with: PyTorch, on the same network.
+"""What shoal is compared with: PyTorch, on the same network or the same convolution.
 
 A network of shoal is translated block by block, so the peer's is the same by construction, whole or cut into stages, and a
 network that is new has its peer already. PyTorch computes channels first unless told otherwise.
@@ -68,6 +68,17 @@ def _sum():
             return self.body(x) + self.shortcut(x)
 
     return Sum
+
+
+def convolution(which, x, w, dy, window, groups):
+    """A call of PyTorch's convolution ("forward"), or of its gradient by x ("dx") or w ("dw"), channels last, its faster format here."""
+    x, w, dy = (torch.from_numpy(a).permute(0, 3, 1, 2) for a in (x, w, dy))
+    geometry = (window.stride, [before for before, _ in window.padding], window.dilation)
+    if which == "forward":
+        return lambda: torch.conv2d(x, w, None, *geometry, groups)
+    wanted = [which == "dx", which == "dw", False]
+    backward = torch.ops.aten.convolution_backward
+    return lambda: backward(dy, x, w, None, *geometry, False, [0, 0], groups, wanted)
 
 
 class Step:

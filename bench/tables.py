@@ -11,6 +11,7 @@ from pathlib import Path
 from kinds import HOW
 
 from shoal.jobs.measured import Result, table
+from shoal.jobs.targets import verdicts
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench" / "results"
@@ -28,13 +29,14 @@ def markdown(heads, rows):
 
 
 def answer(question):
-    """The whole result: where it was measured, and a row for each case."""
+    """The whole result: where it was measured, a row for each case (of targets' cases, each group), and what it had to reach."""
     found = result(question)
     if not found:
         return f"Not measured yet: `shoal bench {question} --output bench/results/{question}.json`"
     setting = ", ".join(f"{name} {value}" for name, value in found.setting.items())
     where = f"`{found.command}`, {found.machine['cores']} cores of {found.machine['cpu']}, {setting}."
-    return f"{where}\n\n{markdown(*(pivot(found) if question in ('gemm', 'conv2d') else table(found)))}"
+    shown = [] if question == "targets" else [pivot(found) if question in ("gemm", "conv2d") else table(found)]
+    return "\n\n".join([where, *(markdown(*one) for one in [*shown, *[verdicts(found)] * bool(found.targets)])])
 
 
 def pivot(found):

@@ -80,11 +80,14 @@ def _show(result: Result) -> None:
     from rich.table import Table
 
     from ..jobs.measured import table
+    from ..jobs.targets import verdicts
 
-    heads, rows = table(result)
-    shown = Table(title=f"{result.question}: ours by each, medians (lowest-highest round); more is better")
-    for head in heads:
-        shown.add_column(head, overflow="fold")
-    for row in rows:
-        shown.add_row(*row)
-    console().print(shown)
+    title = f"{result.question}: ours by each, medians (lowest-highest round); more is better"
+    tables = {title: table(result)} | ({"targets": verdicts(result)} if result.targets else {})
+    for title, (heads, rows) in tables.items():
+        shown = Table(title=title)
+        for head in heads:
+            shown.add_column(head, overflow="fold")
+        for row in rows:
+            shown.add_row(*row)
+        console().print(shown)

@@ -1,8 +1,8 @@
-"""The commands that run a network: train, eval, infer."""
+"""The commands that run a network, or make it ready: train, eval, infer, warm."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +12,7 @@ from ..train.config import load
 from ..train.progress import screen
 from ..train.signals import Wishes
 from ..train.tables import write
+from ..train.terminal import say_json
 from .app import PRESET, Best, Json, Overrides, Progress, Traceback, app, ranks, reported
 
 WINDOW = "5:25"  # the first steps after the warm-up still fill caches
@@ -111,6 +112,26 @@ def infer(
             best=best,
             resize=resize,
         )
+
+
+@app.command()
+@reported
+def warm(
+    preset: Annotated[str, typer.Argument(metavar="PRESET_OR_FILE", help=PRESET)],
+    overrides: Overrides = None,
+    progress: Progress = None,
+    as_json: Json = False,
+    traceback: Traceback = False,
+) -> None:
+    """Compile what a configuration needs on this machine, and train nothing: shoal warm lenet-fashion
+
+    One process does it for runs of any number of ranks; all that is written are kernels, into their cache.
+    The second time they are only loaded. In a Slurm job, on every node: srun --ntasks-per-node=1 shoal warm lenet-fashion
+    """
+    from ..train.warm import warm as compile_all
+
+    result = compile_all(load(preset, overrides or []), screen(progress, 0))
+    say_json(asdict(result)) if as_json else print(result)
 
 
 def _show(result: Any, as_json: bool, rank: int) -> None:

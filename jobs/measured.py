@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from ..core.errors import DataError
 from ..train.summary import size
+from .targets import Target
 
 SIZES = ("bytes", "memory")  # facts that are numbers of bytes
 
@@ -54,13 +55,17 @@ class Case:
 
 @dataclass
 class Result:
-    """setting: what the cases have in common, such as ranks and rounds.   machine: where it was measured, and with which versions."""
+    """setting: what the cases have in common, such as ranks and rounds.   machine: where it was measured, and with which versions.
+
+    targets: what groups of the cases are to reach.
+    """
 
     question: str
     command: str
     setting: dict[str, Any]
     machine: dict[str, Any]
     cases: dict[str, Case]
+    targets: list[Target] = field(default_factory=list)
 
     def text(self) -> str:
         """JSON with a line for each case, so that a difference between two files can be read."""
@@ -73,7 +78,8 @@ class Result:
         """DataError for a file that is missing or is no result."""
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**{**found, "cases": {name: _case(**fields) for name, fields in found["cases"].items()}})
+            cases = {name: _case(**fields) for name, fields in found["cases"].items()}
+            return cls(**{**found, "cases": cases, "targets": [Target(*one) for one in found.get("targets", ())]})
         except (OSError, ValueError, TypeError, KeyError) as error:
             problem = f"{path} is not a result of shoal bench: {error}"
             raise DataError(problem, "write one with --output FILE") from error

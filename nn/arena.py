@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.backend import library
 from ..core.errors import UsageError
 from ..core.random import key
 from ..core.spec import Role, Spec
@@ -80,9 +81,9 @@ class Arena:
     arena["0.weight"] is the same view by its full name.
     """
 
-    def __init__(self, layout: Layout, dtype: Any = np.float32):
-        self.layout = layout
-        self.flat = _aligned_zeros(layout.size, np.dtype(dtype))
+    def __init__(self, layout: Layout, dtype: Any = np.float32, backend: str = "cpu"):
+        self.layout, self.backend = layout, backend
+        self.flat = _aligned_zeros(layout.size, np.dtype(dtype), backend)
         self.views: dict[str, Any] = {}
         for name, spec in layout.specs.items():
             *path, leaf = name.split(".")
@@ -104,7 +105,7 @@ class Arena:
 
     def like(self) -> Arena:
         """A zero arena of the same layout and dtype."""
-        return Arena(self.layout, self.dtype)
+        return Arena(self.layout, self.dtype, self.backend)
 
     def initialise(self, seed: int, backend: str = "cpu") -> Arena:
         """Fills every tensor by its Init from the stream (seed, "init", name); a slice draws what the whole would."""
@@ -132,7 +133,9 @@ def _merged(trees: list[dict[str, Any]]) -> dict[str, Any]:
     return {name: _merged(found) if isinstance(found[0], dict) else found[0] for name, found in names.items()}
 
 
-def _aligned_zeros(size: int, dtype: np.dtype) -> np.ndarray:
+def _aligned_zeros(size: int, dtype: np.dtype, backend: str) -> Any:
+    if backend == "gpu":
+        return library(backend).zeros(size, dtype)  # CuPy aligns to 512 bytes
     raw = np.zeros(size * dtype.itemsize + 64, np.uint8)
     skip = -raw.ctypes.data % 64
     return raw[skip : skip + size * dtype.itemsize].view(dtype)

@@ -20,17 +20,17 @@ from .module import Module
 class Replica:
     """The arenas of `model` for samples of `shape`, zero until initialise().
 
-    p, g: the trees that forward, backward and commit take.
+    p, g: the trees that forward, backward and commit take.   backend: where the arenas are, "gpu" for device memory.
     """
 
-    def __init__(self, model: Module, shape: Shape, dtype: Any = np.float32):
-        self.model, self.shape = model, shape
+    def __init__(self, model: Module, shape: Shape, dtype: Any = np.float32, backend: str = "cpu"):
+        self.model, self.shape, self.backend = model, shape, backend
         specs = model.specs(shape)
-        self.weights = Arena(Layout(specs), dtype)
+        self.weights = Arena(Layout(specs), dtype, backend)
         self.gradients = self.weights.like()
-        self.buffers = Arena(Layout(specs, "buffer"), dtype)
-        self.statistics = Arena(Layout(specs, "statistic"), np.float64)
-        self.borrowed = Arena(Layout(specs, "borrowed"), dtype)
+        self.buffers = Arena(Layout(specs, "buffer"), dtype, backend)
+        self.statistics = Arena(Layout(specs, "statistic"), np.float64, backend)
+        self.borrowed = Arena(Layout(specs, "borrowed"), dtype, backend)
         self.owed = self.borrowed.like()
         self.p = together(self.weights, self.borrowed, self.buffers)
         self.g = together(self.gradients, self.owed, self.statistics)
@@ -52,4 +52,4 @@ class Replica:
 
     def like(self) -> Replica:
         """A zero replica of the same model."""
-        return Replica(self.model, self.shape, self.weights.dtype)
+        return Replica(self.model, self.shape, self.weights.dtype, self.backend)

@@ -34,7 +34,6 @@ from .pace import Pace
 from .progress import Silent
 from .pulse import Pulse, Word, now
 from .resume import compare
-from .sampler import in_batches
 from .saver import Saver
 from .signals import Wishes
 from .tracing import Tracing
@@ -99,10 +98,8 @@ class Loop:
 
     def warm_up(self) -> None:
         """Makes every kernel ready."""
-        self.sampler.order(0)
-        sizes = {len(batch) for batch in self._test_batches()}.union(self.sampler.sizes)
         began = now()
-        self.strategy.warm_up(sorted(sizes, reverse=True))
+        self.job.warm_up()
         if self.trace:
             self.trace.past("warm-up", "warm-up", now() - began)
 
@@ -240,14 +237,11 @@ class Loop:
             cure = "lower optim.lr, warm up (optim.warmup_steps) or clip (optim.clip_norm)"
             raise Diverged(f"the loss of step {report.step} is {report.loss}; {self.saver.kept()}", cure)
 
-    def _test_batches(self) -> list[np.ndarray]:
-        return in_batches(np.arange(len(self.job.dataset.test)), self.job.config.train.batch)
-
     def _evaluate(self) -> Figures:
         test, metrics = self.job.dataset.test, self.job.metrics
         with span(self.trace, "evaluate", "evaluate"):
             self.figures = evaluate(
-                self.strategy, self._test_batches(), test.read, metrics, lambda: self._look(self.pulse.beat())
+                self.strategy, self.job.test_batches(), test.read, metrics, lambda: self._look(self.pulse.beat())
             )
         self.evaluated = self.fed
         return self.figures

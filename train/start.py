@@ -13,8 +13,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from ..checkpoint import history
 from ..checkpoint.shared import SharedGeneration
 from ..checkpoint.store import Store
@@ -27,7 +25,6 @@ from .config import Config, changed
 from .evaluation import evaluate
 from .loop import Loop
 from .progress import Silent
-from .sampler import in_batches
 from .signals import Wishes
 from .summary import Scored, Summary, summarise
 from .tracing import Tracing
@@ -105,7 +102,7 @@ def evaluate_checkpoint(
     with compiling(config, screen):
         job = build(config, comm)
         job.strategy.load_state(generation.read, generation.meta)
-        batches = in_batches(np.arange(len(job.dataset.test)), config.train.batch)
+        batches = job.test_batches()
         job.strategy.warm_up(sorted({len(batch) for batch in batches}))
         comm.deadline = config.parallel.deadline
         figures = evaluate(job.strategy, batches, job.dataset.test.read, job.metrics)

@@ -111,7 +111,7 @@ def _adam(i, w, d, slots, rule):
     s[i] = beta2 * s[i] + share2 * (d * d)
     second = s[i]
     if amsgrad:  # noqa: F821
-        second = choose(h[i] > second, h[i], second)  # a NaN is not less and becomes the highest
+        second = choose((h[i] > second) | (h[i] != h[i]), h[i], second)  # a NaN becomes the highest, and stays it
         h[i] = second
     return w - step * m[i] / (math.sqrt(second) / root + eps)
 

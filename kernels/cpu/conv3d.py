@@ -1,18 +1,12 @@
-"""Three-dimensional convolution: that of two dimensions, with one axis more.
-
-Its gradient by the weights takes a sample as a stack of images, and a tap of the window, a distance in memory, may as well
-lead to another image: so it is the two-dimensional one, sample by sample. Room is made around the images first, and then
-between them, where an image is one pixel high and as wide as all its pixels.
-"""
+"""Three-dimensional convolution: plans of rectangles and of weights know any number of axes, so nothing here is new."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ...core.shape import Shape, Window
-from .conv2d_gradient import by_weight
+from .conv2d_weight import by_weight
 from .correlation import correlate
-from .padding import padded, place
 
 
 def conv3d(
@@ -39,15 +33,4 @@ def conv3d_dw(
     x: Any, dy: Any, window: Window, *, out: Any, pool: Any = None, groups: int = 1, accumulate: bool = False
 ) -> None:
     """Gradient by the weights; the op's definition is in kernels/ops/."""
-    by_weight(_padded(x, window, pool), dy, out, window.stride, window.dilation, groups, accumulate, pool)
-
-
-def _padded(x: Any, window: Window, pool: Any) -> Any:
-    """x (N, D, H, W, C) with room around it; x itself where it needs none."""
-    n, d, h, w, c = x.shape
-    plane = Window(window.kernel[1:], window.stride[1:], window.padding[1:], window.dilation[1:])
-    depth = Window((window.kernel[0], 1), (window.stride[0], 1), (window.padding[0], (0, 0)), (window.dilation[0], 1))
-    images = place(x.reshape(n * d, h, w, c), padded((h, w), plane), pool)
-    h, w = images.shape[1:3]
-    stacks = place(images.reshape(n, d, h * w, c), padded((d, h * w), depth), pool)
-    return stacks.reshape(n, stacks.shape[1], h, w, c)
+    by_weight(x, dy, out, window, groups, accumulate, pool)

@@ -16,7 +16,7 @@ parts one place deep, for a row has but three digits. Filters are packed once fo
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,8 +24,17 @@ from ...core.shape import Shape, Window, prod
 from .brgemm import multiply
 from .meetings import axis, distances, joined, rectangles
 from .panel import Layout, packed
+from .patches import gather, on_patches, suit
 from .product import Part, Product, product
 from .simd import lanes
+
+
+class Plan(NamedTuple):
+    """A product, and what is made for it beforehand: packed filters, or patches of rows x length by another product."""
+
+    product: Product
+    filters: Layout | None = None
+    patches: tuple[Product, int, int] | None = None
 
 
 def correlate(
@@ -33,8 +42,38 @@ def correlate(
 ) -> None:
     """y of x, or adjoint: dx of dy.   a, out: (N, ..., channels).   w: (K, ..., C/groups).   epilogue: of `multiply`."""
     size = (out if adjoint else a).shape[1:-1]
-    filters = packed(w, _rotated(w.shape, groups) if adjoint else _straight(w.shape, groups), pool)
-    multiply(rectangular(a.dtype, window, len(a), size, w.shape, groups, adjoint), a, filters, out, **epilogue)
+    plan = planned(a.dtype, window, len(a), size, w.shape, groups, adjoint)
+    if plan.patches:
+        a = gather(plan.patches[0], a, *plan.patches[1:], pool)
+    if plan.filters:
+        w = packed(w, plan.filters, pool)
+    multiply(plan.product, a, w, out, **epilogue)
+
+
+@lru_cache(maxsize=512)
+def planned(dtype: np.dtype, window: Window, n: int, size: Shape, w: Shape, groups: int, adjoint: bool) -> Plan:
+    """Filters are packed once for all rectangles, unless these copy no more themselves; few pixels are one matrix."""
+    how = dtype, window, n, size, w, groups, adjoint
+    k, c, taps = w[0] // groups, w[-1], prod(window.kernel)
+    rows, terms = n * prod(size if adjoint else window.out(*size)), k if adjoint else c
+    if suit(rows, terms, taps, groups) and not (adjoint and prod(window.stride) > 1):
+        matrix = rectangular(*how, copies=False), rows, taps * terms
+        return Plan(on_patches(dtype, rows, k, c, taps, adjoint), None, matrix)
+    copying = rectangular(*how, copies=True)
+    if _copied(copying) <= 2 * prod(w):
+        return Plan(copying)
+    return Plan(rectangular(*how, copies=False), _rotated(w, groups) if adjoint else _straight(w, groups))
+
+
+def _copied(p: Product) -> int:
+    """How many numbers of B all jobs copy together."""
+    terms = [p.runs[first:last, 2].sum() for first, last in p.blocks[:, :2]]
+    return sum(
+        sum(terms[p.parts[j["part"]]["first"] : p.parts[j["part"]]["last"]])
+        * (j["last_panel"] - j["first_panel"])
+        * lanes(p.dtype)
+        for j in p.jobs
+    )
 
 
 def _straight(w: Shape, groups: int) -> Layout:
@@ -49,21 +88,27 @@ def _rotated(w: Shape, groups: int) -> Layout:
     return Layout(taps // s, s, k, -s * c, -c, taps * c, c, 1, groups, k * taps * c, (taps - 1) * c)
 
 
-@lru_cache(maxsize=512)
-def rectangular(dtype: np.dtype, window: Window, n: int, size: Shape, w: Shape, groups: int, adjoint: bool) -> Product:
-    """The product of images with packed filters of shape w; `size` is that of x without samples and channels."""
+def rectangular(
+    dtype: np.dtype, window: Window, n: int, size: Shape, w: Shape, groups: int, adjoint: bool, copies: bool
+) -> Product:
+    """The product of images with filters of shape w, packed, or copied by its jobs; `size` is that of x, without N and C."""
     k, c, taps, nr = w[0] // groups, w[-1], prod(window.kernel), lanes(dtype)
     x, y = (*size, groups * c), (*window.out(*size), groups * k)
     (a, result), (terms, columns) = ((y, x), (k, c)) if adjoint else ((x, y), (c, k))
     axes = [axis(size[i], window, i, adjoint, result[i] if i >= len(size) - 2 else 1) for i in range(len(size))]
     (a1, a2), (c1, c2) = distances(a)[-2:], distances(result)[-2:]
     rows, columns_ = axes[-2:]
+    b_step, b_column = (taps * c, 1) if adjoint else (1, taps * c)
+    b_panel, b_group = b_column * nr, k * taps * c
+    if not copies:
+        b_step, b_column, b_panel = nr, 1, taps * terms * nr
+        b_group = -(-columns // nr) * b_panel
     runs, parts = [], []
     for r in rectangles(axes, a, result, window.kernel):
         first = len(runs)
         at, tap = r.taps.T
-        places = np.column_stack([at, (taps - 1 - tap if adjoint else tap) * terms * nr])
-        runs.extend(joined(places, terms, 1, nr))
+        b = tap * c if copies else (taps - 1 - tap if adjoint else tap) * terms * nr
+        runs.extend(joined(np.column_stack([at, b]), terms, 1, b_step))
         parts.append(
             Part(
                 rows=n * prod(r.places),
@@ -71,8 +116,8 @@ def rectangular(dtype: np.dtype, window: Window, n: int, size: Shape, w: Shape, 
                 first=first,
                 last=len(runs),
                 a_step=1,
-                b_step=nr,
-                b_panel=taps * terms * nr,
+                b_step=b_step,
+                b_panel=b_panel,
                 a0=prod(a),
                 a1=rows.at * a1,
                 a2=columns_.at * a2,
@@ -84,7 +129,9 @@ def rectangular(dtype: np.dtype, window: Window, n: int, size: Shape, w: Shape, 
                 a=r.a,
                 c=r.c,
                 a_group=terms,
-                b_group=-(-columns // nr) * taps * terms * nr,
+                b_group=b_group,
+                b_column=b_column,
+                copies_b=copies,
                 c_group=columns,
             )
         )

@@ -34,8 +34,8 @@ def shoal(*args: str | Path) -> tuple[int, str]:
 
 def test_the_questions_are_those_of_the_design() -> None:
     assert set(KNOWN) == {
-        *("gemm", "conv2d", "memory_bound", "recurrent", "optimizer", "allreduce", "overlap", "data_parallel"),
-        *("pipeline", "strategies", "checkpoint", "startup", "train_step"),
+        *("gemm", "conv2d", "targets", "memory_bound", "recurrent", "optimizer", "allreduce", "overlap"),
+        *("data_parallel", "pipeline", "strategies", "checkpoint", "startup", "train_step"),
     }
     assert all(question.words.endswith("?") for question in KNOWN.values())
     assert {name for name, question in KNOWN.items() if question.ranks > 1} == {

@@ -13,7 +13,8 @@ from oracle import torch as oracle
 from shoal.core.errors import UsageError
 from shoal.core.shape import Window
 from shoal.kernels import ops
-from shoal.kernels.cpu import compile, threads
+from shoal.kernels.cpu import compile, patches, threads
+from shoal.kernels.cpu.simd import BLOCK
 from shoal.kernels.pool import Pool
 
 
@@ -254,6 +255,22 @@ def test_a_sample_has_the_same_bits_in_any_batch(case, dtype):
         one_y, one_dx, _ = gradients(case, x[n : n + 1], w, dy[n : n + 1])
         np.testing.assert_array_equal(one_y[0], y[n])
         np.testing.assert_array_equal(one_dx[0], dx[n])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_few_pixels_of_many_channels_have_the_bits_that_many_have(dtype):
+    """A few pixels are one matrix of patches, more of them rectangles: a sum of whole blocks is cut alike in both."""
+    case = Case((1 + patches.FEW // 2, 1, 2, BLOCK), BLOCK, W(2, padding=1))
+    x, w, dy = case.arrays(dtype)
+    assert patches.suit(6, BLOCK, 4, 1) and not patches.suit(len(x) * 2, BLOCK, 4, 1)
+    y, dx, _ = gradients(case, x, w, dy)
+    one_y, one_dx, _ = gradients(case, x[:1], w, dy[:1])
+    np.testing.assert_array_equal(one_y[0], y[0])
+    np.testing.assert_array_equal(one_dx[0], dx[0])
+    wide = x[:1].astype(float), w.astype(float), dy[:1].astype(float)
+    expected = gradients(case, *wide, op=lambda op: op.reference)
+    assert distance(one_y, expected[0]) <= ALLOWED[dtype]
+    assert distance(one_dx, expected[1]) <= ALLOWED[dtype]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
