@@ -13,7 +13,7 @@ from oracle import torch as oracle
 from shoal.core.errors import UsageError
 from shoal.core.shape import Window
 from shoal.kernels import ops
-from shoal.kernels.cpu import compile, patches, threads
+from shoal.kernels.cpu import compile, correlation, patches, threads
 from shoal.kernels.cpu.simd import BLOCK
 from shoal.kernels.pool import Pool
 
@@ -271,6 +271,16 @@ def test_few_pixels_of_many_channels_have_the_bits_that_many_have(dtype):
     expected = gradients(case, *wide, op=lambda op: op.reference)
     assert distance(one_y, expected[0]) <= ALLOWED[dtype]
     assert distance(one_dx, expected[1]) <= ALLOWED[dtype]
+
+
+@pytest.mark.parametrize("adjoint", [False, True])
+@pytest.mark.parametrize("case", [case for case in CASES if case.x[0]], ids=str)
+def test_sums_are_cut_alike_whether_filters_are_packed_or_copied(case, adjoint):
+    """Which of them it is depends on the batch."""
+    how = np.dtype(np.float32), case.window, case.x[0], case.x[1:3], case.shapes()[1], case.groups, adjoint
+    one, other = (correlation.rectangular(*how, copies=copies) for copies in (False, True))
+    np.testing.assert_array_equal(one.blocks[:, :2], other.blocks[:, :2])
+    np.testing.assert_array_equal(one.runs[:, ::2], other.runs[:, ::2])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
