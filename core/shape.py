@@ -25,7 +25,9 @@ def each(value: int | Shape, rank: int) -> Shape:
     if isinstance(value, Integral):
         return (int(value),) * rank
     if not isinstance(value, Sequence) or not all(isinstance(number, Integral) for number in value):
-        raise UsageError(f"{value!r} must be an integer, or {rank} of them", "give one number for each axis, or one for all")
+        raise UsageError(
+            f"{value!r} must be an integer, or {rank} of them", "give one number for each axis, or one for all"
+        )
     if len(value) != rank:
         raise UsageError(f"{value} has {len(value)} numbers, for {rank} axes")
     return tuple(map(int, value))
@@ -100,7 +102,7 @@ class Window:
     def inputs(self, size: Shape, extra: Shape) -> Shape:
         """(H, W) of the smallest input with output `size` (P, Q), and `extra` more: what a transposed convolution gives.
 
-            H = stride*(P-1) + dilation*(R-1) + 1 - top - bottom + extra,     extra < stride
+        H = stride*(P-1) + dilation*(R-1) + 1 - top - bottom + extra,     extra < stride
         """
         if not all(0 <= e < s for e, s in zip(extra, self.stride, strict=True)):
             raise UsageError(f"output_padding {extra} must be less than the stride {self.stride}, and not negative")

@@ -176,8 +176,20 @@ class Synchronous:
     def memory(self) -> int:
         """Bytes of the arenas and of all that was ever taken from the pools, which keep it."""
         copy = self.replica
-        arenas = [copy.weights, copy.gradients, copy.buffers, copy.statistics, copy.borrowed, copy.owed, *self.slots.values()]
-        pools = [self.pool, self.communicator.pool, *([] if self.replicas is self.communicator else [self.replicas.pool])]
+        arenas = [
+            copy.weights,
+            copy.gradients,
+            copy.buffers,
+            copy.statistics,
+            copy.borrowed,
+            copy.owed,
+            *self.slots.values(),
+        ]
+        pools = [
+            self.pool,
+            self.communicator.pool,
+            *([] if self.replicas is self.communicator else [self.replicas.pool]),
+        ]
         return sum(arena.flat.nbytes for arena in arenas) + sum(pool.bytes for pool in pools)
 
     def state(self) -> State:
@@ -199,7 +211,9 @@ class Synchronous:
     def _arenas(self) -> list[tuple[str, SpecRole, Arena]]:
         """(prefix, role, arena) of all that a checkpoint holds; weights and buffers share a prefix, their names differ."""
         slots = [(f"optimizer/{slot}", self.slots[slot]) for slot in self.optimizer.kept]
-        weights: list[tuple[str, SpecRole, Arena]] = [(name, "weight", a) for name, a in [("model", self.replica.weights), *slots]]
+        weights: list[tuple[str, SpecRole, Arena]] = [
+            (name, "weight", a) for name, a in [("model", self.replica.weights), *slots]
+        ]
         return [*weights, ("model", "buffer", self.replica.buffers)]
 
     # ------------------------------------------------------------------------------------------------ a batch

@@ -36,7 +36,9 @@ class BatchNorm(Module):
 
     def __init__(self, momentum: float = 0.1, eps: float = 1e-5, activation: str | None = None):
         if not (0 <= momentum <= 1 and eps > 0):
-            raise UsageError(f"BatchNorm: momentum {momentum} must be in [0, 1], eps {eps} above 0", "the defaults are 0.1 and 1e-5")
+            raise UsageError(
+                f"BatchNorm: momentum {momentum} must be in [0, 1], eps {eps} above 0", "the defaults are 0.1 and 1e-5"
+            )
         self.momentum = momentum
         self.eps = eps
         self.activation = activation

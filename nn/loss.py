@@ -45,7 +45,9 @@ class Loss:
 def not_negative(name: str, weights: tuple[float, ...]) -> None:
     """UsageError for weights that would reward mistakes, or that count nothing at all."""
     if weights and not (min(weights) >= 0 < sum(weights) < float("inf")):
-        raise UsageError(f"{name} {weights} must be at least 0, and not all 0", "give how much each counts, such as 1,2.5")
+        raise UsageError(
+            f"{name} {weights} must be at least 0, and not all 0", "give how much each counts, such as 1,2.5"
+        )
 
 
 def total(losses: Any) -> float:

@@ -181,5 +181,6 @@ def _two(optimizer: Optimizer, name: str) -> None:
     if len(getattr(optimizer, name)) != 2:
         usual = next(item.default for item in fields(optimizer) if item.name == name)
         raise UsageError(
-            f"{type(optimizer).__name__}: {name} {getattr(optimizer, name)} must be two numbers", f"the default is {usual}"
+            f"{type(optimizer).__name__}: {name} {getattr(optimizer, name)} must be two numbers",
+            f"the default is {usual}",
         )

@@ -91,7 +91,9 @@ MODELS: dict[str, tuple[Callable[[], Sequential], tuple[int, ...]]] = {
     "resnet20": (resnet20, (32, 32, 3)),
 }
 TOKENS = ("gpt", "lstm-lm")
-OTHERS: dict[str, tuple[Callable[[], Sequential], tuple[int, ...]]] = {  # not in the products: ties and skips from end to end, recurrence
+OTHERS: dict[
+    str, tuple[Callable[[], Sequential], tuple[int, ...]]
+] = {  # not in the products: ties and skips from end to end, recurrence
     "gpt": (lambda: build("gpt", (6,), 7, width=8, depth=1, heads=2), (6,)),
     "lstm-lm": (lambda: build("lstm-lm", (6,), 7, width=6), (6,)),
     "unet": (lambda: build("unet", (8, 8, 1), 3, width=2, depth=1), (8, 8, 1)),

@@ -114,7 +114,9 @@ def loss(section: choices.Loss, dataset: Dataset) -> Loss:
     """The loss with the settings it takes; UsageError where values have no loss that was asked for."""
     if section.name == "auto" and dataset.targets == "values":
         if section != choices.Loss():
-            raise UsageError("[loss] has settings of cross-entropy, but the targets are values", "name the loss: loss.name=mse")
+            raise UsageError(
+                "[loss] has settings of cross-entropy, but the targets are values", "name the loss: loss.name=mse"
+            )
         section = choices.Loss("mse")
     return _made(LOSSES["cross-entropy" if section.name == "auto" else section.name], vars(section))
 
@@ -145,12 +147,13 @@ def outputs(dataset: Dataset) -> int:
 
 
 def use_threads(config: Config, comm: Communicator) -> int:
-    """Tells the kernels how many threads this rank has, and returns it."""
+    """Tells the kernels how many threads this rank has, and returns it; and which algorithms they may take."""
     fair = agreement.threads(comm)
     if config.train.backend != "cpu":
         return 1
-    from ..kernels.cpu import threads
+    from ..kernels.cpu import threads, winograd
 
+    winograd.use(config.kernels.winograd)
     wanted = config.parallel.threads or (min(fair, threads.cap()) if threads.layer() else 1)
     if wanted > fair and "SLURM_JOB_ID" in os.environ:
         raise slurm.too_few_cpus("parallel.threads", wanted, fair)

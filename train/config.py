@@ -138,6 +138,13 @@ class Parallel:
 
 
 @dataclass(frozen=True)
+class Kernels:
+    """winograd: whether 3x3 convolutions in float32 take Winograd's algorithm where it is faster; its rounding differs."""
+
+    winograd: bool = True
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """every_epochs, every_steps, every_seconds: when to save, 0 = not by this count; the end is always saved.
 
@@ -189,6 +196,7 @@ class Config:
     optim: Optim = field(default_factory=Optim)
     train: Train = Train()
     parallel: Parallel = field(default_factory=Parallel)
+    kernels: Kernels = Kernels()
     checkpoint: Checkpoint = Checkpoint()
     run: Run = Run()
 

@@ -124,8 +124,7 @@ def _multiply(a, b, c, d, bias, scale, parts, jobs, runs, taps, blocks, add, alp
         for block in range(p.first, p.last):
             opens, final = block == p.first, block == p.last - 1
             adds = add or not opens
-            # addresses are unsigned, and an unsigned number or a signed one is a float to Numba
-            from_d = np.int64(d.ctypes.data) - np.int64(c_at) if opens else np.int64(0)
+            from_d = np.int64(d.ctypes.data) - np.int64(c_at) if opens else 0  # unsigned and signed would be a float
             if p.copies_a:
                 copy_a(a, table[0], a_at, rows, runs[blocks[block, 0] : blocks[block, 1]], p, copied_a)
             for panel in range(job.first_panel, job.last_panel):
@@ -258,4 +257,5 @@ def between(edge, x, table, base, rows, column, valid, out):
                 edge[i, v] = x[at + v]
 
 
-_multiply_gelu = kernel(specialised(_multiply.function, "_multiply_gelu", activate=_through_gelu))  # last: a copy sees what is defined by now
+# Last, because a copy sees the names that are there when it is made.
+_multiply_gelu = kernel(specialised(_multiply.function, "_multiply_gelu", activate=_through_gelu))

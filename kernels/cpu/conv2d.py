@@ -2,6 +2,7 @@
 
 one input channel a group         depthwise: channels fill the vectors
 one tap, stride 1, no padding     a matrix product of all pixels with the filters
+3 x 3, where it pays              Winograd's algorithm (winograd.py)
 any other                         rectangles of pixels that meet the same taps (correlation.py)
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.shape import Window, prod
-from . import depthwise
+from . import depthwise, winograd
 from .correlation import correlate
 from .gemm import gemm
 
@@ -28,9 +29,10 @@ def conv2d(
     """y = act(scale * (x * w) + bias + residual), cross-correlation; the op's definition is in kernels/ops/."""
     if depthwise.suits(w, groups):
         depthwise.forward(x, w, window, out, pool, **epilogue)
+    elif winograd.suits(x, w.shape, window, groups, x.shape[1:3]):
+        winograd.forward(x, w, window, out, pool, **epilogue)
     elif pointwise(window, groups):
-        x, w, y = matrix(x), w.reshape(len(w), -1), matrix(out)
-        gemm(x, w, out=y, pool=pool, trans_b=True, **epilogue)
+        gemm(matrix(x), w.reshape(len(w), -1), out=matrix(out), pool=pool, trans_b=True, **epilogue)
     else:
         correlate(x, w, window, out=out, pool=pool, groups=groups, **epilogue)
 

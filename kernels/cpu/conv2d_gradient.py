@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.shape import Pair, Window
-from . import depthwise
+from . import depthwise, winograd
 from .conv2d import matrix, pointwise
 from .conv2d_weight import conv2d_dw as conv2d_dw  # an op of this file
 from .correlation import correlate
@@ -30,6 +30,8 @@ def conv2d_dx(
     """Gradient by the input; the op's definition is in kernels/ops/."""
     if depthwise.suits(w, groups):
         depthwise.dx(dy, w, window, out, pool, bias, activation)
+    elif winograd.suits(dy, w.shape, window, groups, size):
+        winograd.dx(dy, w, window, out, pool, bias=bias, activation=activation)
     elif pointwise(window, groups):
         dy, w, dx = matrix(dy), w.reshape(len(w), -1), matrix(out)
         gemm(dy, w, out=dx, pool=pool, bias=bias, activation=activation)

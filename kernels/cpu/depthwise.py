@@ -19,6 +19,7 @@ import numpy as np
 from numba import prange
 
 from ...core.shape import Window
+from .activation import gelu
 from .brgemm import addresses
 from .compile import kernel
 from .depthwise_plan import Plan, correlation, gradient
@@ -46,13 +47,16 @@ def forward(
     residual: Any = None,
     activation: str | None = None,
 ) -> None:
-    """y = act(scale * (x * w) + bias + residual), w: (K, R, S, 1); a second pass does what its tile does not know."""
-    second = scale is not None or residual is not None or activation == "gelu"
-    x = _spread(x, w.shape[0], pool)
+    """y = act(scale * (x * w) + bias + residual), w: (K, R, S, 1). The taps are copied anyway, so they take the scale."""
+    x, taps = _spread(x, w.shape[0], pool), _taps_first(w, pool)
+    if scale is not None:
+        taps *= scale
+    if residual is not None:
+        out[...] = residual
     plan = correlation(window, x.shape[1:3], False, w.shape[0], x.dtype)
-    _compute(plan, x, _taps_first(w, pool), out, pool, *((None, None) if second else (bias, activation)))
-    if second:
-        finish(out, out, pool, 1.0 if scale is None else scale, bias, residual, activation)
+    _compute(plan, x, taps, out, pool, bias, activation, add=residual is not None)
+    if activation == "gelu":
+        gelu(out, out=out, pool=pool)
 
 
 def dx(dy: Any, w: Any, window: Window, out: Any, pool: Any, bias: Any, activation: str | None) -> None:

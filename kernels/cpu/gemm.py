@@ -35,10 +35,11 @@ def gemm(
     beta: float = 0.0,
     **epilogue: Any,
 ) -> None:
-    """c[m,n] = act( alpha * sum_k a[m,k] * b[k,n] + bias[n] + residual[m,n] ); the op's definition is in kernels/ops/."""
+    """c = act( alpha * a b + bias + residual ), or c = alpha * a b + bias + beta * c; the op's definition is in kernels/ops/."""
     m, n = out.shape
     k = a.shape[0 if trans_a else 1]
-    multiply(matrices(a.dtype, m, n, k, 1, trans_a, trans_b), a, b, out, **epilogue, **_from_out(beta))
+    p = matrices(a.dtype, m, n, k, 1, trans_a, trans_b)
+    multiply(p, a, b, out, accumulate=beta != 0, beta=beta or 1.0, **epilogue)
 
 
 def batched_gemm(
@@ -46,21 +47,19 @@ def batched_gemm(
     b: Any,
     *,
     out: Any,
-    pool: Any = None,
+    pool: Any,
     trans_a: bool = False,
     trans_b: bool = False,
     beta: float = 0.0,
+    bias: Any = None,
     **epilogue: Any,
 ) -> None:
     """gemm for every g, as groups of one product; the op's definition is in kernels/ops/."""
     groups, m, n = out.shape
     k = a.shape[1 if trans_a else 2]
-    multiply(matrices(a.dtype, m, n, k, groups, trans_a, trans_b), a, b, out, **epilogue, **_from_out(beta))
-
-
-def _from_out(beta: float) -> dict[str, Any]:
-    """What multiply is told where the product is added to beta * out."""
-    return {"accumulate": True, "beta": beta} if beta else {}
+    p = matrices(a.dtype, m, n, k, groups, trans_a, trans_b)
+    bias = None if bias is None else bias.reshape(-1)
+    multiply(p, a, b, out, bias=bias, accumulate=beta != 0, beta=beta or 1.0, **epilogue)
 
 
 @lru_cache(maxsize=512)
