@@ -25,7 +25,6 @@ from .compile import kernel
 from .depthwise_plan import Plan, correlation, gradient
 from .depthwise_tile import depthwise_tile
 from .scratch import empty
-from .second_pass import finish
 from .simd import MR, ROW_BYTES, VECTORS, WIDTH, lanes
 
 TILES = 96 // MR  # whose addresses are found at once
