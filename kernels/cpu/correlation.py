@@ -96,8 +96,10 @@ def rectangular(
     most = [1] * (len(size) - 2) + [*result[-3:-1]]
     axes = [axis(size[i], window, i, adjoint, most[i]) for i in range(len(size))]
     (a1, a2), (c1, c2) = distances(a)[-2:], distances(result)[-2:]
+    how: dict[str, Any]
     how, tap_step = _filters(lanes(dtype), k, c, taps, adjoint, copies)
-    runs, parts = [], []
+    runs: list[tuple[int, int, int]] = []
+    parts: list[Part] = []
     for r in rectangles(axes, a, result, window.kernel):
         first = len(runs)
         runs += [(at, (taps - 1 - tap if adjoint and not copies else tap) * tap_step, terms) for at, tap in r.taps]

@@ -71,6 +71,7 @@ def on_patches(dtype: np.dtype, rows: int, k: int, c: int, taps: int, adjoint: b
     else:
         runs = [(t * k, (taps - 1 - t) * c, k) for t in range(taps)]
         how = {"columns": c, "b_step": taps * c, "b_column": 1}
+    where: dict[str, Any] = how
     length, panel = taps * (k if adjoint else c), lanes(dtype) * how["b_column"]
     part = Part(
         rows,
@@ -82,6 +83,6 @@ def on_patches(dtype: np.dtype, rows: int, k: int, c: int, taps: int, adjoint: b
         c2=how["columns"],
         b_panel=panel,
         copies_b=True,
-        **how,
+        **where,
     )
     return product(dtype, [part], runs)
