@@ -97,7 +97,8 @@ def rectangular(
     axes = [axis(size[i], window, i, adjoint, most[i]) for i in range(len(size))]
     (a1, a2), (c1, c2) = distances(a)[-2:], distances(result)[-2:]
     how, tap_step = _filters(lanes(dtype), k, c, taps, adjoint, copies)
-    runs, parts = [], []
+    runs: list[tuple[int, int, int]] = []
+    parts: list[Part] = []
     for r in rectangles(axes, a, result, window.kernel):
         first = len(runs)
         runs += [(at, (taps - 1 - tap if adjoint and not copies else tap) * tap_step, terms) for at, tap in r.taps]
@@ -126,7 +127,7 @@ def rectangular(
     return product(dtype, parts, runs, groups)
 
 
-def _filters(nr: int, k: int, c: int, taps: int, adjoint: bool, copies: bool) -> tuple[dict[str, int], int]:
+def _filters(nr: int, k: int, c: int, taps: int, adjoint: bool, copies: bool) -> tuple[dict[str, Any], int]:
     """How filters are read as B, where they lie or from panels of nr columns, and the distance of taps."""
     if copies:
         step, column = (taps * c, 1) if adjoint else (1, taps * c)

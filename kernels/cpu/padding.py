@@ -35,7 +35,8 @@ def padded(size: Pair, window: Window) -> Placement:
 
 def place(x: Any, at: Placement, pool: Any) -> Any:
     """The placed image; x itself where nothing changes."""
-    if at == Placement(*x.shape[1:3], 0, 0):
+    height, width = x.shape[1:3]
+    if at == Placement(height, width, 0, 0):
         return x
     dst = empty(pool, (x.shape[0], at.height, at.width, x.shape[3]), x.dtype)
     _place(x.reshape(-1), dst.reshape(-1), x.shape, at, work=dst.nbytes)
