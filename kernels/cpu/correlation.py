@@ -128,7 +128,7 @@ def rectangular(
     return product(dtype, parts, runs, groups)
 
 
-def _filters(nr: int, k: int, c: int, taps: int, adjoint: bool, copies: bool) -> tuple[dict[str, int], int]:
+def _filters(nr: int, k: int, c: int, taps: int, adjoint: bool, copies: bool) -> tuple[dict[str, Any], int]:
     """How filters are read as B, where they lie or from panels of nr columns, and the distance of taps."""
     if copies:
         step, column = (taps * c, 1) if adjoint else (1, taps * c)
