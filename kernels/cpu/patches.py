@@ -69,15 +69,9 @@ def on_patches(dtype: np.dtype, rows: int, k: int, c: int, taps: int, adjoint: b
     if adjoint:
         terms, columns, b_step, b_column = k, c, taps * c, 1
         runs = [(t * k, (taps - 1 - t) * c, k) for t in range(taps)]
-<<<<<<< HEAD
-        how = {"columns": c, "b_step": taps * c, "b_column": 1}
-    where: dict[str, Any] = how
-    length, panel = taps * (k if adjoint else c), lanes(dtype) * how["b_column"]
-=======
     else:
         terms, columns, b_step, b_column = c, k, 1, taps * c
         runs = [(0, 0, taps * c)]
->>>>>>> 42b5e7da6911facac8c008695d7c56a6f66fd7f5
     part = Part(
         rows=rows,
         columns=columns,
@@ -91,9 +85,5 @@ def on_patches(dtype: np.dtype, rows: int, k: int, c: int, taps: int, adjoint: b
         b_column=b_column,
         b_panel=lanes(dtype) * b_column,
         copies_b=True,
-<<<<<<< HEAD
-        **where,
-=======
->>>>>>> 42b5e7da6911facac8c008695d7c56a6f66fd7f5
     )
     return product(dtype, [part], runs)
