@@ -15,12 +15,8 @@ from peers import convolution, torch
 from shoal.core.shape import prod
 from shoal.jobs.targets import Target
 from shoal.kernels import ops
+from shoal.kernels.cpu import winograd
 from shoal.kernels.pool import Pool
-
-try:
-    from shoal.kernels.cpu import winograd
-except ImportError:
-    winograd = None
 
 PACE = (5, 0.003)
 TARGETS = [
@@ -58,14 +54,11 @@ def bench_products(measure, use_threads, name, cores):
     left, right = a.swapaxes(1, 2) if trans_a else a, b.swapaxes(1, 2) if trans_b else b
     work, kind = 2 * p.heads * p.m * p.n * p.k, "squares" if name.startswith("square") else "networks"
 
-    def ours():
-        for one in range(p.heads):
-            ops.gemm(a[one], b[one], trans_a=trans_a, trans_b=trans_b, out=c[one], pool=pool)
-
-    peers = {"OpenBLAS": product(np.matmul, left, right, c)}
+    several = p.heads > 1
+    ours = called(ops.batched_gemm if several else ops.gemm, a, b, c, trans_a=trans_a, trans_b=trans_b, pool=pool)
+    peers = {"OpenBLAS": called(np.matmul, left, right, c)}
     if torch:
-        x, y, z = map(torch.from_numpy, (left, right, c))
-        peers["MKL"] = product(torch.bmm if p.heads > 1 else torch.mm, x, y, z)
+        peers["MKL"] = called(torch.bmm if several else torch.mm, *map(torch.from_numpy, (left, right, c)))
 
     def ratios(seconds):
         found = {name: seconds[name] / seconds["ours"] for name in peers}
@@ -75,11 +68,11 @@ def bench_products(measure, use_threads, name, cores):
     measure(ours, peers=peers, ratios=ratios, work=work, group=group, threads=threads)
 
 
-def product(call, a, b, c):
-    """Of one product the peer's call for matrices."""
+def called(product, a, b, c, **how):
+    """A call into c; of one product, with its matrices."""
     if len(c) == 1:
         a, b, c = a[0], b[0], c[0]
-    return lambda: call(a, b, out=c)
+    return lambda: product(a, b, out=c, **how)
 
 
 @pytest.mark.skipif(not torch, reason="oneDNN is called by PyTorch")
@@ -97,7 +90,7 @@ def bench_convolutions(measure, use_threads, name, which, cores):
     }[which]
     ours = lambda: op(*args, groups=one.groups, out=out, pool=pool)  # noqa: E731
     peers = {"oneDNN": convolution(which, x, w, dy, one.window, one.groups)}
-    if winograd and which == "forward" and one.window.kernel == (3, 3) and one.groups == 1:
+    if which == "forward" and winograd.suits(x, w.shape, one.window, one.groups, one.x[:2]):
         peers["direct"] = directly(ours)
 
     def ratios(seconds):

@@ -88,6 +88,7 @@ def _products(add: Any, x: Any) -> None:
         add(ops.gemm, x(m, 50), x(19, 50), trans_b=True, bias=x(19), kind=f"NT {m}")
         add(ops.gemm, x(50, m), x(50, 19), trans_a=True, kind=f"TN {m}")
         add(ops.gemm, x(50, m), x(19, 50), trans_a=True, trans_b=True, kind=f"TT {m}")
+    add(ops.batched_gemm, x(3, 13, 50), x(3, 19, 50), trans_b=True, bias=x(3, 19), residual=x(3, 13, 19))
     add(ops.column_sum, x(9, 21))
 
 

@@ -1,14 +1,14 @@
 """The driver of the tile: which rows, which panels, in which order.
 
-    job = (group, part, some rows, some panels):
-        for block of the sum:                         A's rows may be copied: 48,000 numbers, in L2
-            for panel of B:                           B's slice may be copied: 256 x NR numbers, in L1
-                for tile of rows
+    job = (group, part, some rows, 8 panels of B):
+        for block of the sum:                 the panels' slices may be copied: 8 x 512 x NR numbers, in L2
+            for tile of rows:                 6 x 512 numbers of A, in L1
+                for panel of B
 
-A slice that is copied by the job that reads it costs no second parallel region and is still in the first-level cache
-when it is read; one that many jobs read is better packed beforehand (panel.py). Scratch lies on the stack of the thread
-that runs the job: it is warm, belongs to nobody else and is not handed in. Panels that are not whole are computed beside
-C and their columns copied, since masked stores are slow.
+A slice that is copied by the job that reads it costs no second parallel region and is still in the cache when it is
+read; one that many jobs read is better packed beforehand (panel.py). Scratch lies on the stack of the thread that runs
+the job: it is warm, belongs to nobody else and is not handed in. Panels that are not whole are computed beside C and
+their columns copied, since masked stores are slow.
 
 After Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication" (10.1145/1356052.1356053).
 """
@@ -22,23 +22,20 @@ from numba import carray, njit, prange
 
 from .compile import kernel, specialised
 from .exponential import normal_distribution
-from .panel import copy, fill, turn
-from .product import A_BYTES, LINE, MOST_ROWS, Product
+from .panel import PIECE, copy_run, fill, turn
+from .product import LINE, Product
 from .registers import stack
-from .simd import BLOCK, MR, ROW_BYTES, SHORT, VECTORS, WIDTH
+from .simd import BLOCK, MR, PANELS, ROW_BYTES, SHORT, VECTORS, WIDTH
 from .tile import tiles
 
 NOTHING = {np.dtype(kind): np.empty(0, kind) for kind in (np.float32, np.float64)}
 
-TABLE = MOST_ROWS + MR  # rows of a job, and those that fill up a tile
-# Scratch of a job, in bytes: four tables of addresses, a block of A, of B, of C's last panel; scale and bias of a panel.
-TABLES, A_SCRATCH, B_SCRATCH, EDGE, LINES = (
-    4 * 8 * TABLE,
-    A_BYTES + TABLE * 2 * LINE,
-    BLOCK * ROW_BYTES,
-    TABLE * ROW_BYTES,
-    2 * ROW_BYTES,
-)
+CHUNK = 96  # rows whose addresses are kept, and which are copied, at a time
+TABLE = CHUNK + 2 * MR  # and rows that fill up a tile, and the tile after that
+# Scratch of a job, in bytes: tables of addresses; blocks of A and B; C's last panel; zeros, bias and scale of all panels.
+TABLES, EDGE, LINES = 4 * 8 * TABLE, TABLE * ROW_BYTES, 3 * PANELS * ROW_BYTES
+A_SCRATCH, B_PANEL = TABLE * (BLOCK * 8 + 2 * LINE), BLOCK * ROW_BYTES
+B_SCRATCH = PANELS * B_PANEL
 
 
 def multiply(
@@ -83,15 +80,15 @@ def multiply(
 
 
 @njit
-def activate(c, table, base, rows, column, valid):
+def activate(c, table, base, rows, column, columns):
     """Nothing: relu is the tile's."""
 
 
 @njit
-def _through_gelu(c, table, base, rows, column, valid):
+def _through_gelu(c, table, base, rows, column, columns):
     for i in range(rows):
         at = (table[i] - base) // c.itemsize + column
-        _gelu_row(c[at : at + valid])
+        _gelu_row(c[at : at + columns])
 
 
 @njit(error_model="numpy")
@@ -105,75 +102,96 @@ def _multiply(a, b, c, d, bias, scale, parts, jobs, runs, taps, blocks, add, alp
     for index in prange(jobs.size):
         job = jobs[np.int64(index)]  # unsigned in the parallel variant, and then a sum with a signed number is a float
         p = parts[job.part]
-        size, lanes = a.itemsize, ROW_BYTES // a.itemsize
-        a_at, b_at, c_at = a.ctypes.data, b.ctypes.data + job.group * p.b_group * size, c.ctypes.data
-        rows, one = job.last - job.first, a.dtype.type(1)
-        tall, short = forms(rows)
-        table = carray(stack(1, TABLES), (4, TABLE))  # addresses of A's rows, of their copies, of C's rows, of edges
+        size, lanes, one, none = a.itemsize, ROW_BYTES // a.itemsize, a.dtype.type(1), a.dtype.type(0)
+        table = carray(stack(1, TABLES), (4, TABLE))  # addresses of A's rows, of their copies, of C's, of edge's
         copied_a, copied_b = (
             carray(stack(one, A_SCRATCH), A_SCRATCH // size),
             carray(stack(one, B_SCRATCH), B_SCRATCH // size),
         )
-        edge = carray(stack(one, EDGE), (TABLE, lanes))
-        line = carray(stack(one, LINES), (2, lanes))
-        from_a, from_c = a_at + (p.a + job.group * p.a_group) * size, c_at + (p.c + job.group * p.c_group) * size
-        addresses(table[0], job.first, job.last, from_a, p.n1, p.n2, p.a0, p.a1, p.a2, size)
-        addresses(table[1], 0, rows, copied_a.ctypes.data, 1, rows, 0, 0, p.a_row, 1)
-        addresses(table[2], job.first, job.last, from_c, p.n1, p.n2, p.c0, p.c1, p.c2, size)
-        addresses(table[3], 0, rows, edge.ctypes.data, 1, rows, 0, 0, ROW_BYTES, 1)
+        edge, line = carray(stack(one, EDGE), (TABLE, lanes)), carray(stack(one, LINES), (3, PANELS * lanes))
+        from_a, from_b, from_c = (
+            p.a + job.group * p.a_group,
+            job.group * p.b_group + job.first_panel * p.b_panel,
+            p.c + job.group * p.c_group,
+        )
+        panels, column = job.last_panel - job.first_panel, job.first_panel * lanes
+        columns = min(p.columns - column, panels * lanes)
+        numbers(bias[:0], 0, columns, line[0], none, one)
+        numbers(bias, job.group * p.columns + column, columns, line[1], none, one)
+        numbers(scale, job.group * p.columns + column, columns, line[2], one, alpha)
         for block in range(p.first, p.last):
             opens, final = block == p.first, block == p.last - 1
-            adds = add or not opens
-            from_d = np.int64(d.ctypes.data) - np.int64(c_at) if opens else 0  # unsigned and signed would be a float
-            if p.copies_a:
-                copy_a(a, table[0], a_at, rows, runs[blocks[block, 0] : blocks[block, 1]], p, copied_a)
-            for panel in range(job.first_panel, job.last_panel):
-                valid = min(lanes, p.columns - panel * lanes)
-                whole = valid == lanes
-                numbers(
-                    bias if final else bias[:0], job.group * p.columns + panel * lanes, valid, line[0], a.dtype.type(0)
+            its_runs, first_tap, last_tap = (
+                runs[blocks[block, 0] : blocks[block, 1]],
+                blocks[block, 2],
+                blocks[block, 3],
+            )
+            if p.copies_b:
+                copy_b(b, from_b, columns, its_runs, p, copied_b)
+            ahead = 0
+            if p.a_step == 1 and last_tap > first_tap:
+                ahead = -(-taps[first_tap, 2] * size // (panels * LINE)) * LINE
+            for first in range(job.first, job.last, CHUNK):
+                rows = min(CHUNK, job.last - first)
+                tall, short = forms(rows)
+                seen = min(job.last, first + rows + MR)  # and what is asked for ahead
+                addresses(table[0], first, seen, a.ctypes.data + from_a * size, p.n1, p.n2, p.a0, p.a1, p.a2, size)
+                addresses(
+                    table[2], first, first + rows, c.ctypes.data + from_c * size, p.n1, p.n2, p.c0, p.c1, p.c2, size
                 )
-                numbers(scale, job.group * p.columns + panel * lanes, valid, line[1], one)
-                for v in range(lanes):
-                    line[1, v] *= alpha
-                if p.copies_b:
-                    copy_b(
-                        b,
-                        job.group * p.b_group + panel * p.b_panel,
-                        valid,
-                        runs[blocks[block, 0] : blocks[block, 1]],
-                        p,
-                        copied_b,
+                if p.copies_a:
+                    addresses(table[1], 0, rows, copied_a.ctypes.data, 1, rows, 0, 0, p.a_row, 1)
+                    copy_a(a, table[0], a.ctypes.data, rows, its_runs, p, copied_a)
+                for ragged in range(2):
+                    beside = columns % lanes if ragged else columns // lanes  # panels: the whole ones, then the last
+                    if beside == 0:
+                        continue
+                    skipped = columns // lanes if ragged else 0
+                    if ragged:
+                        addresses(table[3], 0, rows, edge.ctypes.data, 1, rows, 0, 0, ROW_BYTES, 1)
+                        if add or not opens:
+                            between(
+                                edge,
+                                d if opens else c,
+                                table[2],
+                                c.ctypes.data,
+                                rows,
+                                column + skipped * lanes,
+                                beside,
+                                False,
+                            )
+                    tiles(
+                        table[1 if p.copies_a else 0].ctypes.data,
+                        table[3 if ragged else 2].ctypes.data,
+                        rows,
+                        tall,
+                        short,
+                        0 if ragged else column * size,
+                        1 if ragged else beside,
+                        taps.ctypes.data + 24 * first_tap,
+                        last_tap - first_tap,
+                        size if p.copies_a else p.a_step * size,
+                        copied_b.ctypes.data + skipped * B_PANEL
+                        if p.copies_b
+                        else b.ctypes.data + (from_b + skipped * p.b_panel) * size,
+                        ROW_BYTES if p.copies_b else p.b_step * size,
+                        B_PANEL if p.copies_b else p.b_panel * size,
+                        line[2].ctypes.data + skipped * ROW_BYTES,
+                        line[1 if final else 0].ctypes.data + skipped * ROW_BYTES,
+                        1 if add or not opens else 0,
+                        np.int64(d.ctypes.data) - np.int64(c.ctypes.data) if opens and not ragged else np.int64(0),
+                        ahead,
+                        beta if opens else one,
+                        floor if final else a.dtype.type(-np.inf),
+                        MR,
+                        SHORT,
+                        VECTORS,
+                        WIDTH,
                     )
-                if adds and not whole:
-                    between(edge, d if opens else c, table[2], c_at, rows, panel * lanes, valid, False)
-                tiles(
-                    table[1 if p.copies_a else 0].ctypes.data,
-                    table[2 if whole else 3].ctypes.data,
-                    panel * ROW_BYTES if whole else 0,
-                    rows,
-                    tall,
-                    short,
-                    taps.ctypes.data + 24 * blocks[block, 2],
-                    blocks[block, 3] - blocks[block, 2],
-                    size if p.copies_a else p.a_step * size,
-                    copied_b.ctypes.data if p.copies_b else b_at + panel * p.b_panel * size,
-                    ROW_BYTES if p.copies_b else p.b_step * size,
-                    line[1].ctypes.data,
-                    line[0].ctypes.data,
-                    1 if adds else 0,
-                    from_d if whole else 0,
-                    beta if opens else one,
-                    floor if final else a.dtype.type(-np.inf),
-                    MR,
-                    SHORT,
-                    VECTORS,
-                    WIDTH,
-                )
-                if not whole:
-                    between(edge, c, table[2], c_at, rows, panel * lanes, valid, True)
+                    if ragged:
+                        between(edge, c, table[2], c.ctypes.data, rows, column + skipped * lanes, beside, True)
                 if final:
-                    activate(c, table[2], c_at, rows, panel * lanes, valid)
+                    activate(c, table[2], c.ctypes.data, rows, column, columns)
 
 
 @njit
@@ -212,37 +230,42 @@ def copy_a(a, table, base, rows, runs, p, dst):
         length = runs[run, 2]
         if p.a_step == 1:
             for i in range(rows):
-                copy(a, (table[i] - base + runs[run, 0]) // size, 0, dst, i * step + done, 0, 1, length, False)
+                copy_run(a, (table[i] - base + runs[run, 0]) // size, dst, i * step + done, length)
         else:
             turn(a, (table[0] - base + runs[run, 0]) // size, p.a_step, dst, done, step, rows, length, False)
         done += length
 
 
 @njit
-def copy_b(b, at, valid, runs, p, dst):
-    """dst[k][v] = B[k*b_step + v*b_column] over all runs."""
+def copy_b(b, at, columns, runs, p, dst):
+    """dst[panel][k][v] = B[panel*b_panel + k*b_step + v*b_column] over all runs, for the panels of a job."""
     lanes, done = ROW_BYTES // b.itemsize, 0
     for run in range(runs.shape[0]):
-        fill(
-            b,
-            at + runs[run, 1] // b.itemsize,
-            p.b_step,
-            p.b_column,
-            valid,
-            dst,
-            done * lanes,
-            runs[run, 2],
-            lanes,
-            False,
-        )
-        done += runs[run, 2]
+        i, length = at + runs[run, 1] // b.itemsize, runs[run, 2]
+        piece = PIECE if p.b_column == 1 else length
+        for k in range(0, length, piece):
+            for first in range(0, columns, lanes):
+                src, to = i + k * p.b_step + first // lanes * p.b_panel, first * BLOCK + (done + k) * lanes
+                fill(
+                    b,
+                    src,
+                    p.b_step,
+                    p.b_column,
+                    min(lanes, columns - first),
+                    dst,
+                    to,
+                    min(piece, length - k),
+                    lanes,
+                    False,
+                )
+        done += length
 
 
 @njit
-def numbers(x, first, valid, line, missing):
-    """line[v] = x[first + v], v < valid; or what stands for an x that is missing."""
+def numbers(x, first, valid, line, missing, factor):
+    """line[v] = factor * x[first + v], v < valid; or times what stands for an x that is missing."""
     for v in range(line.size):
-        line[v] = x[first + v] if x.size and v < valid else missing
+        line[v] = factor * (x[first + v] if x.size and v < valid else missing)
 
 
 @njit

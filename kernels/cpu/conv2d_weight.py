@@ -14,6 +14,8 @@ from . import depthwise, filter_rows, tap_rows
 from .simd import lanes
 from .weight_plan import plan
 
+ONE = Window((1, 1, 1), (1, 1, 1), ((0, 0),) * 3, (1, 1, 1))
+
 
 def conv2d_dw(
     x: Any, dy: Any, window: Window, *, out: Any, pool: Any = None, groups: int = 1, accumulate: bool = False
@@ -28,18 +30,11 @@ def conv2d_dw(
 
 def by_weight(x: Any, dy: Any, dw: Any, window: Window, groups: int, accumulate: bool, pool: Any) -> None:
     """dw (K, T, R, S, C/G) of x (N, D, H, W, C) and dy (N, O, P, Q, K)."""
-    if (
-        dw.shape[1:4] == (1, 1, 1) and x.size > 0 and x.shape[:4] == dy.shape[:4]
-    ):  # a matrix product: all pixels in a row
-        x, dy = (a.reshape(1, 1, 1, -1, a.shape[4]) for a in (x, dy))
+    if x.size and dw.shape[1:4] == (1, 1, 1) and x.shape[:4] == dy.shape[:4] and not any(map(any, window.padding)):
+        x, dy = (a.reshape(1, 1, 1, -1, a.shape[4]) for a in (x, dy))  # a product of matrices: all pixels are one row
+        window = ONE
     of = (x.dtype, x.shape, dy.shape, window, groups)
-    if few(dw, window):
+    if dw.shape[4] <= lanes(dw.dtype):
         tap_rows.compute(tap_rows.plan(*of), x, dy, dw, accumulate, pool)
     else:
         filter_rows.compute(plan(*of), x, dy, dw, accumulate, pool)
-
-
-def few(dw: Any, window: Window) -> bool:
-    """Whether there are so few input channels that they had better be rows."""
-    c = dw.shape[4]
-    return c <= lanes(dw.dtype)

@@ -1,16 +1,16 @@
 """Dense convolution of any rank, and its adjoint: one product whose parts are the rectangles of the window.
 
-No matrix of patches is built and no image is padded. Pixels that meet the same taps are the rows of a part: (n, p, q)
-starts at one address of A, tap (r, s) is one distance from it. Neighbouring taps of a filter row are neighbours in memory
-(channels last, no dilation), so a row of S*C terms is one run, shorter at the borders. The adjoint is the same product
-with the meetings read by x; its filters are rotated by half a turn, so that there too taps follow each other. What a
-stride stepped over becomes phases of pixels that meet fewer taps.
+Pixels that meet the same taps are the rows of a part: (n, p, q) starts at one address of A, tap (r, s) is one distance
+from it. No image is padded, and the adjoint is the same product with the meetings read by x: what a stride stepped over
+becomes phases of pixels that meet fewer taps. Taps are in the order of A, where neighbours of a filter row follow each
+other (channels last, no dilation), and so they do in packed filters, which the adjoint has rotated by half a turn.
 
     y  (n,p,q) x 6   |   for r:  for (s,c):    x[ pixel + r*row + (s,c) ] * w[ (r,s,c) ][ 16 output channels ]
     dx (n,h,w) x 6   |   for r:  for (s,k):   dy[ pixel + r*row + (s,k) ] * w[ (R-1-r, S-1-s, k) ][ 16 input channels ]
 
 Rows run over the samples first, so a border one pixel wide fills tiles as well. Of three dimensions the depth is cut into
-parts one place deep, for a row has but three digits. Filters are packed once for all parts.
+parts one place deep, for a row has but three digits. How filters are read, and whether pixels are gathered beforehand,
+depends on the batch, so none of it may show in the bits: the terms of a pixel have one order and are cut at the same taps.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ import numpy as np
 
 from ...core.shape import Shape, Window, prod
 from .brgemm import multiply
-from .meetings import axis, distances, joined, rectangles
+from .meetings import axis, distances, rectangles
 from .panel import Layout, packed
 from .patches import gather, on_patches, suit
 from .product import Part, Product, product
 from .simd import lanes
+
+CALL = 40_000  # numbers that are copied in the time that calling one kernel more would take
 
 
 class Plan(NamedTuple):
@@ -60,20 +62,16 @@ def planned(dtype: np.dtype, window: Window, n: int, size: Shape, w: Shape, grou
         matrix = rectangular(*how, copies=False), rows, taps * terms
         return Plan(on_patches(dtype, rows, k, c, taps, adjoint), None, matrix)
     copying = rectangular(*how, copies=True)
-    if _copied(copying) <= 2 * prod(w):
+    if _copied(copying) <= 2 * prod(w) + CALL:
         return Plan(copying)
     return Plan(rectangular(*how, copies=False), _rotated(w, groups) if adjoint else _straight(w, groups))
 
 
 def _copied(p: Product) -> int:
     """How many numbers of B all jobs copy together."""
-    terms = [p.runs[first:last, 2].sum() for first, last in p.blocks[:, :2]]
-    return sum(
-        sum(terms[p.parts[j["part"]]["first"] : p.parts[j["part"]]["last"]])
-        * (j["last_panel"] - j["first_panel"])
-        * lanes(p.dtype)
-        for j in p.jobs
-    )
+    of_block = [int(p.runs[first:last, 2].sum()) for first, last in p.blocks[:, :2]]
+    terms = np.array([sum(of_block[part["first"] : part["last"]]) for part in p.parts])
+    return int(terms[p.jobs["part"]] @ (p.jobs["last_panel"] - p.jobs["first_panel"])) * lanes(p.dtype)
 
 
 def _straight(w: Shape, groups: int) -> Layout:
@@ -92,47 +90,50 @@ def rectangular(
     dtype: np.dtype, window: Window, n: int, size: Shape, w: Shape, groups: int, adjoint: bool, copies: bool
 ) -> Product:
     """The product of images with filters of shape w, packed, or copied by its jobs; `size` is that of x, without N and C."""
-    k, c, taps, nr = w[0] // groups, w[-1], prod(window.kernel), lanes(dtype)
+    k, c, taps = w[0] // groups, w[-1], prod(window.kernel)
     x, y = (*size, groups * c), (*window.out(*size), groups * k)
     (a, result), (terms, columns) = ((y, x), (k, c)) if adjoint else ((x, y), (c, k))
-    axes = [axis(size[i], window, i, adjoint, result[i] if i >= len(size) - 2 else 1) for i in range(len(size))]
+    most = [1] * (len(size) - 2) + [*result[-3:-1]]
+    axes = [axis(size[i], window, i, adjoint, most[i]) for i in range(len(size))]
     (a1, a2), (c1, c2) = distances(a)[-2:], distances(result)[-2:]
-    rows, columns_ = axes[-2:]
-    b_step, b_column = (taps * c, 1) if adjoint else (1, taps * c)
-    b_panel, b_group = b_column * nr, k * taps * c
-    if not copies:
-        b_step, b_column, b_panel = nr, 1, taps * terms * nr
-        b_group = -(-columns // nr) * b_panel
-    runs, parts = [], []
+    how: dict[str, Any]
+    how, tap_step = _filters(lanes(dtype), k, c, taps, adjoint, copies)
+    runs: list[tuple[int, int, int]] = []
+    parts: list[Part] = []
     for r in rectangles(axes, a, result, window.kernel):
         first = len(runs)
-        at, tap = r.taps.T
-        b = tap * c if copies else (taps - 1 - tap if adjoint else tap) * terms * nr
-        runs.extend(joined(np.column_stack([at, b]), terms, 1, b_step))
+        runs += [(at, (taps - 1 - tap if adjoint and not copies else tap) * tap_step, terms) for at, tap in r.taps]
         parts.append(
             Part(
                 rows=n * prod(r.places),
                 columns=columns,
                 first=first,
                 last=len(runs),
-                a_step=1,
-                b_step=b_step,
-                b_panel=b_panel,
+                a=r.a,
                 a0=prod(a),
-                a1=rows.at * a1,
-                a2=columns_.at * a2,
+                a1=axes[-2].at * a1,
+                a2=axes[-1].at * a2,
+                a_step=1,
+                a_group=terms,
+                c=r.c,
                 c0=prod(result),
-                c1=rows.place * c1,
-                c2=columns_.place * c2,
+                c1=axes[-2].place * c1,
+                c2=axes[-1].place * c2,
+                c_group=columns,
                 n1=r.places[-2],
                 n2=r.places[-1],
-                a=r.a,
-                c=r.c,
-                a_group=terms,
-                b_group=b_group,
-                b_column=b_column,
-                copies_b=copies,
-                c_group=columns,
+                **how,
             )
         )
-    return product(dtype, parts, np.array(runs), groups)
+    return product(dtype, parts, runs, groups)
+
+
+def _filters(nr: int, k: int, c: int, taps: int, adjoint: bool, copies: bool) -> tuple[dict[str, Any], int]:
+    """How filters are read as B, where they lie or from panels of nr columns, and the distance of taps."""
+    if copies:
+        step, column = (taps * c, 1) if adjoint else (1, taps * c)
+        where = {"b_step": step, "b_column": column, "b_panel": nr * column, "b_group": k * taps * c}
+        return {**where, "copies_b": True}, c
+    terms, columns = (k, c) if adjoint else (c, k)
+    panel = taps * terms * nr
+    return {"b_step": nr, "b_panel": panel, "b_group": -(-columns // nr) * panel}, terms * nr

@@ -87,13 +87,26 @@ def _plan(
 ) -> Plan:
     """The Plan of all rectangles of C, of shape y."""
     (a1, a2), (c1, c2), c = distances(a), distances(y), steps.channels
-    lines = [axis.at * step for axis, step in zip(axes, (a1, a2), strict=True)]
-    places = [axis.place * step for axis, step in zip(axes, (c1, c2), strict=True)]
-    products, taps = [], []
+    rows, columns = axes
+    products: list[Product] = []
+    taps: list[np.ndarray] = []
     for r in rectangles(axes, a, y, kernel):
         first = len(taps)
         taps.extend(joined(r.taps * (1, c), 1, steps.a_step, steps.b_step))
-        products.append(Product(prod(r.places), r.places[1], r.a, *lines, r.c, *places, first, len(taps)))
+        products.append(
+            Product(
+                rows=prod(r.places),
+                n2=r.places[1],
+                a0=r.a,
+                a1=rows.at * a1,
+                a2=columns.at * a2,
+                c0=r.c,
+                c1=rows.place * c1,
+                c2=columns.place * c2,
+                first=first,
+                last=len(taps),
+            )
+        )
     fields = np.dtype([(name, np.int64) for name in Product._fields])
     in_bytes = np.array(taps, np.int64).reshape(-1, 3) * (dtype.itemsize, dtype.itemsize, 1)
     flops = 2 * prod(window.kernel) * prod(window.out(*size)) * c

@@ -4,9 +4,10 @@
 
 One rule serves matrices, transposed matrices, rotated filters and the transposition of a result. Columns that do not
 exist are zeros. What lies along the source's rows is copied in vectors (column = 1) or transposed in squares of
-registers (s2 = 1), because packing must cost little beside a product that reads each number only a few times. Several
-panels are filled together, so that the lines of the source are read whole, but few terms at a time: panels lie a power
-of two apart, and a term written to each of them would find its lines gone from the cache when the next one comes.
+registers (s2 = 1), because packing must cost little beside a product that reads each number only a few times. A few
+rows are copied into several panels before the next few: taken panel by panel, each line of a wide source is on another
+page and cannot be foreseen (1.5 cycles a number instead of 0.5); taken row by row, a line is written to all panels at
+once, which lie a power of two apart and collide.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .scratch import empty
 from .simd import VECTORS, WIDTH, lanes
 
 CHUNK = 8  # panels of a job
-PIECE = 64  # terms that are packed for all of them before the next
+PIECE = 8  # terms that are copied for all of them before the next
 
 
 class Layout(NamedTuple):
@@ -65,10 +66,11 @@ def _pack(src, dst, s, width, accumulate):
     for index in prange(s.groups * chunks):
         job = np.int64(index)
         group, chunk = divmod(job, chunks)
+        piece = PIECE if s.column == 1 else max(1, s.k2)
         for k in range(s.k0 * s.k1):
             row = s.start + group * s.group + k // s.k1 * s.s0 + k % s.k1 * s.s1
-            for first in range(0, s.k2, PIECE):
-                here = min(PIECE, s.k2 - first)
+            for first in range(0, s.k2, piece):
+                here = min(piece, s.k2 - first)
                 for panel in range(chunk * CHUNK, min(panels, (chunk + 1) * CHUNK)):
                     i = row + first * s.s2 + panel * width * s.column
                     j = ((group * panels + panel) * terms + k * s.k2 + first) * width
@@ -101,6 +103,20 @@ def copy(src, i, src_step, dst, j, dst_step, rows, columns, accumulate):
     for m in range(rows):
         for v in range(columns):
             put(dst, j + m * dst_step + v, src[i + m * src_step + v], accumulate)
+
+
+@njit
+def copy_run(src, i, dst, j, length):
+    """dst[j + l] = src[i + l], l < length; the last register may overlap the one before."""
+    lanes = WIDTH // src.itemsize
+    if length < lanes:
+        for v in range(length):
+            dst[j + v] = src[i + v]
+        return
+    done = length // (4 * lanes) * 4 * lanes
+    copy_vectors(src, i, 4 * lanes, dst, j, 4 * lanes, done // (4 * lanes), 4, WIDTH)
+    copy_vectors(src, i + done, lanes, dst, j + done, lanes, (length - done) // lanes, 1, WIDTH)
+    copy_vectors(src, i + length - lanes, 0, dst, j + length - lanes, 0, 1, 1, WIDTH)
 
 
 @njit

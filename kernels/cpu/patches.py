@@ -66,22 +66,24 @@ def _fill(src, i, step, dst, j, terms):
 
 def on_patches(dtype: np.dtype, rows: int, k: int, c: int, taps: int, adjoint: bool) -> Product:
     """The product of patches with filters (K, taps, C); adjoint: of dy's, whose taps come in the opposite order."""
-    if not adjoint:
-        runs, how = [(0, 0, taps * c)], {"columns": k, "b_step": 1, "b_column": taps * c}
-    else:
+    if adjoint:
+        terms, columns, b_step, b_column = k, c, taps * c, 1
         runs = [(t * k, (taps - 1 - t) * c, k) for t in range(taps)]
-        how = {"columns": c, "b_step": taps * c, "b_column": 1}
-    length, panel = taps * (k if adjoint else c), lanes(dtype) * how["b_column"]
+    else:
+        terms, columns, b_step, b_column = c, k, 1, taps * c
+        runs = [(0, 0, taps * c)]
     part = Part(
-        rows,
+        rows=rows,
+        columns=columns,
         first=0,
         last=len(runs),
         a_step=1,
-        a2=length,
+        a2=taps * terms,
         n2=rows,
-        c2=how["columns"],
-        b_panel=panel,
+        c2=columns,
+        b_step=b_step,
+        b_column=b_column,
+        b_panel=lanes(dtype) * b_column,
         copies_b=True,
-        **how,
     )
     return product(dtype, [part], runs)

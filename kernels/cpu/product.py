@@ -20,13 +20,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .simd import BLOCK, MR, ROW_BYTES, lanes
+from .simd import BLOCK, MR, PANELS, ROW_BYTES, lanes
 
-A_BYTES = 192 * 1024  # of A's rows in a block of a job: less than half of a 512 KiB cache
-MOST_ROWS = 384  # of a job; their addresses are kept in a table
 JOBS = 16  # at least so many, if there is that much to share out:
-GRAIN = 2_000_000  # float operations of a job that is cut no further for it
-
+GRAIN = 16_000_000  # float operations of a job that is cut no further for it, since each copies its panels anew
 LINE = 64  # bytes; rows of A that are copied lie an odd number of lines apart, so that they fall on all sets of a cache
 
 
@@ -98,7 +95,7 @@ def product(dtype: np.dtype, parts: Sequence[Part], taps: Any, groups: int = 1) 
         records[i] = (*part._replace(first=first, last=last), (longest * dtype.itemsize // LINE + 1 | 1) * LINE)
         work = 2 * part.rows * part.columns * groups * int(taps[part.first : part.last, 2].sum())
         panels = -(-part.columns // lanes(dtype))
-        jobs += _jobs(i, part, groups, longest * dtype.itemsize, panels, min(JOBS, work // GRAIN))
+        jobs += _jobs(i, part, groups, panels, min(JOBS, work // GRAIN))
         flops += work
     runs, cut_taps, blocks = (
         np.array(x, np.int64).reshape(-1, n) for x, n in zip(cuts.lists(), (3, 3, 4), strict=True)
@@ -164,15 +161,14 @@ def gathered(taps: np.ndarray, a_step: int, b_step: int) -> list[list[tuple[int,
     return blocks
 
 
-def _jobs(i: int, part: Part, groups: int, row_bytes: int, panels: int, wanted: int) -> list[tuple]:
-    """Rows in chunks whose block of A stays in the second-level cache; then columns, until there are as many as wanted."""
-    most = min(MOST_ROWS, max(MR, A_BYTES // max(1, row_bytes) // MR * MR))
-    row_jobs = -(-part.rows // most)
-    step = -(-part.rows // max(1, row_jobs * MR)) * MR
-    column_jobs = max(1, min(panels, -(-wanted // max(1, groups * row_jobs))))
+def _jobs(i: int, part: Part, groups: int, panels: int, wanted: int) -> list[tuple]:
+    """Columns in chunks whose block of B stays in the second-level cache; then rows, until there are as many as wanted."""
+    column_jobs = -(-panels // PANELS)
+    row_jobs = max(1, min(-(-part.rows // MR), -(-wanted // max(1, groups * column_jobs))))
+    step = max(1, -(-part.rows // (row_jobs * MR)) * MR)
     return [
         (group, i, row, min(part.rows, row + step), panels * j // column_jobs, panels * (j + 1) // column_jobs)
         for group in range(groups)
-        for row in range(0, part.rows, max(1, step))
         for j in range(column_jobs)
+        for row in range(0, part.rows, step)
     ]

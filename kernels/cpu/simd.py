@@ -27,7 +27,8 @@ else:
     MR, SHORT, VECTORS, WIDTH = 6, 4, 2, 16
 
 ROW_BYTES = VECTORS * WIDTH  # of one row of a panel of B
-BLOCK = 16 * 1024 // ROW_BYTES  # terms of the sum: a slice of a panel fills half of a 32 KiB cache
+BLOCK = 32 * 1024 // ROW_BYTES  # terms of the sum: long blocks touch the pages of A and C seldom
+PANELS = 8  # of a job: a block of them fills half of a 512 KiB cache
 
 I1, I32, I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 SCALARS = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}

@@ -84,7 +84,8 @@ def plan(dtype: np.dtype, x: Shape, dy: Shape, window: Window, groups: int) -> P
     images = int((blocks[:, 2] - blocks[:, 1]).max())
     panel = odd(images * high * wide * lanes(dtype), lanes(dtype))
     geometry = *window.stride[1:], window.padding[1][0], window.padding[2][0], *window.dilation[1:]
-    size = Size(h, w, channels, p, q, filters, *window.kernel, c, k, *geometry, rows, columns, panel)
+    sizes = h, w, channels, p, q, filters, *window.kernel, c, k
+    size = Size._make((*sizes, *geometry, rows, columns, panel))
     chunks = max(1, min(-(-JOBS // (groups * window.kernel[0])), len(pairs) // window.kernel[0] * p * q // GRAIN))
     bounds = [[first, *(first + b for _, b in cut(last - first, chunks))] for first, last in planes]
     rooms = -(-k // lanes(dtype)) * panel, images * rows * columns * c, images * high
@@ -120,7 +121,8 @@ def _compute(x, dy, dw, partial, scratch, tables, size, pieces, blocks, pairs, b
     for index in prange(scratch.shape[0]):  # scratch belongs to a thread; which jobs it runs cannot be seen
         worker, s = np.int64(index), size[0]
         itemsize, lanes, rows = x.itemsize, ROW_BYTES // x.itemsize, partial.shape[2]
-        panels, tall, short = partial.shape[3] // lanes, *forms(rows)
+        panels = partial.shape[3] // lanes
+        tall, short = forms(rows)
         zeros, ones = scratch[worker, :lanes], scratch[worker, lanes : 2 * lanes]
         a = scratch[worker, 2 * lanes + panels * s.panel :]
         b = scratch[worker, 2 * lanes : 2 * lanes + panels * s.panel]
@@ -149,18 +151,21 @@ def _compute(x, dy, dw, partial, scratch, tables, size, pieces, blocks, pairs, b
                     tiles(
                         from_a.ctypes.data,
                         from_c.ctypes.data,
-                        panel * ROW_BYTES,
                         rows,
                         tall,
                         short,
+                        panel * ROW_BYTES,
+                        1,
                         taps.ctypes.data,
                         count,
                         s.across * s.c * itemsize,
                         b.ctypes.data + panel * s.panel * itemsize,
                         ROW_BYTES,
+                        0,
                         ones.ctypes.data,
                         zeros.ctypes.data,
                         1 if block > bounds[t, chunk] else 0,
+                        0,
                         0,
                         x.dtype.type(1),
                         x.dtype.type(-np.inf),

@@ -18,6 +18,7 @@ After Georganas et al. 2020, "Harnessing deep learning via a single building blo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -32,19 +33,22 @@ def tiles(
     typing: Any,
     rows: Any,
     out: Any,
-    column: Any,
     valid_rows: Any,
     tall: Any,
     short: Any,
+    column: Any,
+    panels: Any,
     taps: Any,
     count: Any,
     a_step: Any,
     b: Any,
     b_step: Any,
+    b_panel: Any,
     scale: Any,
     bias: Any,
     add: Any,
     from_d: Any,
+    ahead: Any,
     beta: Any,
     floor: Any,
     mr: Any,
@@ -52,22 +56,25 @@ def tiles(
     vectors: Any,
     width: Any,
 ) -> Any:
-    """A column of tiles of C, `tall` of mr rows and then `short` of mr_short; their dtype is that of beta and `floor`.
+    """Rows of tiles of C, `tall` of mr rows and then `short` of mr_short; their dtype is that of beta and `floor`.
 
-    rows, out: addresses of int64 tables of addresses, of A_i and of C_i.   column: bytes added to C_i.
+    rows, out: addresses of int64 tables of addresses, of A_i and of C_i.
     valid_rows: how many of C are written; all C_i must be readable.
-    taps: address of int64[count][3]: a_t and b_t in bytes, length_t >= 1.   a_step, b_step: bytes.   b: address.
-    scale, bias: addresses of NR numbers.   add: not 0 adds beta * D_i, where D_i lies from_d bytes after C_i.
+    column: bytes added to C_i.   panels: how many tiles are computed beside each other, before the rows below them.
+    taps: address of int64[count][3]: a_t and b_t in bytes, length_t >= 1.   a_step, b_step, b_panel: bytes.   b: address.
+    scale, bias: addresses of NR numbers for each panel.
+    add: not 0 adds beta * D_i, where D_i lies from_d bytes after C_i.
+    ahead: bytes of each row of the tile below that are asked for while a panel is computed; A's rows are in no cache yet.
     floor: smaller results are raised to it (0: relu, -inf: none; a NaN stays).
     mr, mr_short, vectors, width: literals, the tiles' forms.
     """
-    signature = types.void(*[types.int64] * 15, beta, floor, mr, mr_short, vectors, width)
+    signature = types.void(*[types.int64] * 18, beta, floor, mr, mr_short, vectors, width)
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Constant:
-        rows, out, column, valid, tall, short, *rest = args[:17]
+        rows, out, valid, tall, short, *rest = args[:20]
         for count, form in ((tall, mr), (short, mr_short)):
             tile = Tile(builder, floor, width.literal_value, vectors.literal_value, form.literal_value)
-            rows, out, valid = tile.column(rows, out, column, valid, count, rest)
+            rows, out, valid = tile.below_each_other(rows, out, valid, count, rest)
         return context.get_dummy_value()
 
     return signature, emit
@@ -80,34 +87,76 @@ class Tile(Vectors):
         super().__init__(builder, dtype, width)
         self.vectors, self.rows = vectors, rows
 
-    def column(self, rows: Any, out: Any, column: Any, valid: Any, count: Any, rest: list) -> tuple:
-        """A loop over `count` tiles below each other; the tables and the valid rows that remain."""
+    def below_each_other(self, rows: Any, out: Any, valid: Any, count: Any, rest: list) -> tuple:
+        """A loop over `count` rows of tiles; the tables and the valid rows that remain."""
+        steps = 8 * self.rows, 8 * self.rows, -self.rows
+        return tuple(self.loop(count, (rows, out, valid), steps, lambda *state: self.beside_each_other(*state, *rest)))
+
+    def beside_each_other(
+        self,
+        rows: Any,
+        out: Any,
+        valid: Any,
+        column: Any,
+        panels: Any,
+        taps: Any,
+        count: Any,
+        a_step: Any,
+        b: Any,
+        b_step: Any,
+        b_panel: Any,
+        scale: Any,
+        bias: Any,
+        add: Any,
+        from_d: Any,
+        ahead: Any,
+        *rest: Any,
+    ) -> None:
+        a, c, line = self.table(rows), self.table(out), self.vectors * self.lanes * self.size
+
+        def one(column: Any, b: Any, scale: Any, bias: Any, asked: Any) -> None:
+            places = [self.b.add(address, column) for address in c]
+            for place in places:
+                self.prefetch(place)
+            self.ask(rows, asked, ahead)
+            sums = self.reduce(a, taps, count, a_step, b, b_step)
+            self.write_sums(sums, places, valid, scale, bias, add, from_d, *rest)
+
+        first = self.word(taps, 0)
+        self.loop(panels, (column, b, scale, bias, first), (line, b_panel, line, line, ahead), one)
+
+    def ask(self, rows: Any, first: Any, nbytes: Any) -> None:
+        """Prefetches nbytes of the rows of the tile below, from `first` on."""
+        following = self.table(self.b.add(rows, self.integer(8 * self.rows)))
+
+        def line(at: Any) -> None:
+            for address in following:
+                self.prefetch(self.b.add(address, at), 0)
+
+        self.loop(self.b.ashr(nbytes, self.integer(6)), (first,), (64,), line)
+
+    def write_sums(
+        self, sums: list, c: list, valid: Any, scale: Any, bias: Any, add: Any, from_d: Any, beta: Any, floor: Any
+    ) -> None:
+        scales, biases = ([self.load(at, v) for v in range(self.vectors)] for at in (scale, bias))
+        masks = [None] * self.vectors
+        self.finish(sums, c, valid, masks, biases, self.splat(floor), add, scales, from_d, self.splat(beta))
+
+    def loop(self, count: Any, start: tuple, steps: tuple, body: Callable[..., None]) -> list:
+        """body(*state) `count` times; the state begins at `start` and goes on by `steps`."""
         before = self.b.block
-        head, body, end = (self.b.append_basic_block(name) for name in ("tiles", "tile", "tiles.end"))
+        head, inside, end = (self.b.append_basic_block(name) for name in ("loop", "loop.body", "loop.end"))
         self.b.branch(head)
         self.b.position_at_end(head)
-        state = [self.phi(I64, (value, before)) for value in (rows, out, valid, count)]
-        self.b.cbranch(self.b.icmp_signed(">", state[3], self.integer(0)), body, end)
-        self.b.position_at_end(body)
-        arguments: list = [*state[:3], column, *rest]
-        self.write_one(*arguments)
-        steps = 8 * self.rows, 8 * self.rows, -self.rows, -1
-        for phi, step in zip(state, steps, strict=True):
-            phi.add_incoming(self.b.add(phi, self.integer(step)), self.b.block)
+        left, *state = (self.phi(I64, (value, before)) for value in (count, *start))
+        self.b.cbranch(self.b.icmp_signed(">", left, self.integer(0)), inside, end)
+        self.b.position_at_end(inside)
+        body(*state)
+        for phi, step in zip((left, *state), (-1, *steps), strict=True):
+            phi.add_incoming(self.b.add(phi, self.integer(step) if isinstance(step, int) else step), self.b.block)
         self.b.branch(head)
         self.b.position_at_end(end)
-        return tuple(state[:3])
-
-    def write_one(
-        self, rows, out, valid, column, taps, count, a_step, b, b_step, scale, bias, add, from_d, beta, floor
-    ) -> None:
-        c = [self.b.add(address, column) for address in self.table(out)]
-        for address in c:
-            self.prefetch(address)
-        sums = self.reduce(self.table(rows), taps, count, a_step, b, b_step)
-        scale, bias = ([self.load(at, v) for v in range(self.vectors)] for at in (scale, bias))
-        masks = [None] * self.vectors
-        self.finish(sums, c, valid, masks, bias, self.splat(floor), add, scale, from_d, self.splat(beta))
+        return state
 
     # ------------------------------------------------------------------------------------------------ the reduction
 
@@ -201,7 +250,7 @@ class Tile(Vectors):
     def table(self, address: Any) -> list:
         return [self.word(address, i) for i in range(self.rows)]
 
-    def prefetch(self, address: Any) -> None:
-        """Asks for a line that will be written."""
+    def prefetch(self, address: Any, writes: int = 1) -> None:
+        """Asks for a line that will be read, or written."""
         function = self.declared("llvm.prefetch.p0", ir.VoidType(), [ir.PointerType(), I32, I32, I32])
-        self.b.call(function, [self.pointer(address), *(ir.Constant(I32, n) for n in (1, 3, 1))])
+        self.b.call(function, [self.pointer(address), *(ir.Constant(I32, n) for n in (writes, 3, 1))])

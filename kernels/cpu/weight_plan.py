@@ -19,8 +19,8 @@ import numpy as np
 from ...core.shape import Shape, Window, prod
 from .simd import lanes
 
-TERMS = 192  # a panel of dy and one of x, of 64 bytes a term, stay in a 32 KiB cache
-ROWS = 256  # output channels of a job: with TERMS terms they fill a third of a 512 KiB cache
+TERMS = 224  # a panel of dy and one of x, of 64 bytes a term, stay in a 32 KiB cache
+ROWS = 256  # output channels of a job: with TERMS terms they fill less than half of a 512 KiB cache
 PANELS = 8  # that are copied together, so that lines are read whole
 JOBS = 8  # at least so many, if that costs little
 

@@ -67,7 +67,9 @@ def planned(x: Shape, y: Shape, top: int, left: int, rotated: bool, m: int) -> P
         np.ones(max(k, NR), np.float32),
         blocks == 1,
         panels,
-        *(points * plane for plane in planes),
+        points * planes[0],
+        points * planes[1],
+        points * planes[2],
         flops=2 * points * tiles * c * k,
     )
 

@@ -41,6 +41,12 @@ TABLE = MOST_TILES + MR
 TABLES, WINDOW = 2 * 8 * TABLE, 8 * 6
 
 
+@njit
+def address(a):
+    """Of an array, signed: Numba takes it for unsigned, and makes a float of its sum with a signed distance."""
+    return np.int64(a.ctypes.data)
+
+
 def inputs(x, v, padding, s, first, last):
     """V of the tiles [first, last). A column's first transform serves both tiles that it belongs to."""
     room = carray(stack(np.float32(0), ROOM), ROOM // SIZE)
@@ -58,15 +64,15 @@ def inputs(x, v, padding, s, first, last):
             for column in range(M * count + 2):
                 w = j * M + column - s.left
                 if 0 <= w < s.width:
-                    at, to = (w * s.c + c) * SIZE, room.ctypes.data + column * LINE
-                    transform_rows(table.ctypes.data, at, to, row, M, INPUT, VECTORS_OF_LINE, WIDTH)
+                    at, to = (w * s.c + c) * SIZE, address(room) + column * LINE
+                    transform_rows(address(table), at, to, row, M, INPUT, VECTORS_OF_LINE, WIDTH)
                 else:
                     for a in range(side):
                         start = (a * row + column * LINE) // SIZE
                         room[start : start + CHANNELS] = 0
             for k in range(count):
                 for a in range(side):
-                    at = room.ctypes.data + a * row + M * k * LINE
+                    at = address(room) + a * row + M * k * LINE
                     to = v + ((t - first + k) * s.c + c) * SIZE + a * side * s.v_plane
                     transform(at, LINE, to, s.v_plane, M, INPUT, VECTORS_OF_LINE, WIDTH)
         t += count
@@ -76,7 +82,7 @@ def filters(w, u, s, first, last, first_c, last_c):
     """U of the panels [first, last) and some c. Filters lie the other way round for a gradient: rotated, c before k."""
     room = carray(stack(np.float32(0), ROOM), ROOM // SIZE)
     side, row = M + 2, PIECE * ROW_BYTES  # of a tap in room
-    scratch = room.ctypes.data + 9 * row
+    scratch = address(room) + 9 * row
     for panel in range(first, last):
         columns = min(NR, s.k - panel * NR)
         for c in range(first_c, last_c, PIECE):
@@ -87,9 +93,9 @@ def filters(w, u, s, first, last, first_c, last_c):
                     turn(w, at, 9 * s.c, room, tap * PIECE * NR, NR, here, columns, False)
             for b in range(here):
                 for k in range(0, columns, CHANNELS):
-                    at, step = room.ctypes.data + (b * NR + k) * SIZE, row
+                    at, step = address(room) + (b * NR + k) * SIZE, row
                     if s.rotated:
-                        at = w.ctypes.data + (((c + b) * 9 + 8) * s.k + panel * NR + k) * SIZE
+                        at = address(w) + (((c + b) * 9 + 8) * s.k + panel * NR + k) * SIZE
                         step = -s.k * SIZE
                     for tap in range(3):
                         to = scratch + tap * LINE
@@ -114,20 +120,23 @@ def products(v, u, m, taps, zeros, ones, s, rows, panels, adds):
         for block in range(taps.shape[1]):
             for panel in range(panels):
                 tiles(
-                    table[0].ctypes.data,
-                    table[1].ctypes.data,
-                    (panel * points + xi) * s.m_plane,
+                    address(table[0]),
+                    address(table[1]),
                     rows,
                     tall,
                     short,
-                    taps[xi, block].ctypes.data,
+                    (panel * points + xi) * s.m_plane,
+                    1,
+                    address(taps[xi, block]),
                     1,
                     SIZE,
                     u + (panel * points + xi) * s.u_plane,
                     ROW_BYTES,
+                    0,
                     ones,
                     zeros,
                     1 if adds or block > 0 else 0,
+                    0,
                     0,
                     one,
                     np.float32(-np.inf),
@@ -141,7 +150,7 @@ def products(v, u, m, taps, zeros, ones, s, rows, panels, adds):
 def outputs(m, y, scale, bias, residual, s, first, last, first_panel, last_panel, adds, floor, gelu):
     """The tiles [first, last) of y, channels of the panels [first_panel, last_panel)."""
     room = stack(np.float32(0), ROOM)
-    side, scratch, to_residual = M + 2, carray(room, 1).ctypes.data, residual.ctypes.data - y.ctypes.data
+    side, scratch, to_residual = M + 2, address(carray(room, 1)), address(residual) - address(y)
     for t in range(first, last):
         sample, rest = divmod(t, s.tile_rows * s.tile_columns)
         i, j = divmod(rest, s.tile_columns)
@@ -159,11 +168,11 @@ def outputs(m, y, scale, bias, residual, s, first, last, first_panel, last_panel
                     transform_last(
                         scratch + a * side * LINE,
                         LINE,
-                        y.ctypes.data + start * SIZE,
+                        address(y) + start * SIZE,
                         s.k * SIZE,
                         width,
-                        scale.ctypes.data + k * SIZE,
-                        bias.ctypes.data + k * SIZE,
+                        address(scale) + k * SIZE,
+                        address(bias) + k * SIZE,
                         adds,
                         to_residual,
                         floor,
@@ -191,14 +200,14 @@ def _convolve(x, w, shared, y, scale, bias, residual, zeros, ones, plan, taps, s
         slot = np.int64(index)
         s = plan[0]  # not before: a record cannot be handed into a parallel loop
         points, few = (M + 2) * (M + 2), s.blocks == 1
-        m = scratch[slot].ctypes.data
+        m = address(scratch[slot])
         own = m + (1 if few else s.panels) * points * s.m_plane
-        v, u = (shared.ctypes.data, own) if few else (own, shared.ctypes.data)
+        v, u = (address(shared), own) if few else (own, address(shared))
         jobs = (s.tiles if few else s.panels) if prepares else (s.panels if few else s.blocks)
         begin, end = slot * jobs // slots, (slot + 1) * jobs // slots
         if prepares:
             if few:
-                inputs(x.ctypes.data, v + begin * s.c * SIZE, zeros.ctypes.data, s, begin, end)
+                inputs(address(x), v + begin * s.c * SIZE, address(zeros), s, begin, end)
             else:
                 filters(w, u + begin * points * s.u_plane, s, begin, end, 0, s.c)
             begin = end
@@ -208,11 +217,11 @@ def _convolve(x, w, shared, y, scale, bias, residual, zeros, ones, plan, taps, s
             if not few:
                 first, last = job * s.tiles // s.blocks, (job + 1) * s.tiles // s.blocks
                 panel, panels, at_once = 0, s.panels, s.sums
-                inputs(x.ctypes.data, v, zeros.ctypes.data, s, first, last)
+                inputs(address(x), v, address(zeros), s, first, last)
             for block in range(0, s.sums, at_once):
                 if few:
                     filters(w, u, s, panel, panel + 1, block * s.terms, min(s.c, (block + 1) * s.terms))
-                now, pair = taps[:, block : block + at_once], (zeros.ctypes.data, ones.ctypes.data)
+                now, pair = taps[:, block : block + at_once], (address(zeros), address(ones))
                 products(v, u, m, now, *pair, s, last - first, panels, block > 0)
             outputs(m, y, scale, bias, residual, s, first, last, panel, panel + panels, adds, floor, gelu)
 

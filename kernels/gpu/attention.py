@@ -30,12 +30,12 @@ class Heads:
 
     def scores(self, a: Any, of_a: Operand, b: Any, out: Any) -> None:
         """out[t,s] = a[t] . b[s] in every head; b is a part of qkv."""
-        where = {"of_a": of_a, "of_b": self.of_qkv, "of_c": self.of_p}
+        where: dict[str, Any] = {"of_a": of_a, "of_b": self.of_qkv, "of_c": self.of_p}
         multiply(a, b, out, self.steps, self.steps, self.size, groups=(self.n, self.heads), trans_b=True, **where)
 
     def mixed(self, p: Any, b: Any, of_b: Operand, out: Any, of_out: Operand, trans_a: bool = False) -> None:
         """out[t] = sum_s p[t,s] b[s], or by p's transpose."""
-        where = {"of_a": self.of_p, "of_b": of_b, "of_c": of_out}
+        where: dict[str, Any] = {"of_a": self.of_p, "of_b": of_b, "of_c": of_out}
         multiply(p, b, out, self.steps, self.size, self.steps, groups=(self.n, self.heads), trans_a=trans_a, **where)
 
 

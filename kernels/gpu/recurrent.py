@@ -38,14 +38,14 @@ class Recurrence:
         """s[n] = U[first : first + rows] h[n,t]"""
         rows = self.rows if rows is None else rows
         u = self.u.reshape(-1)[first * self.width :]
-        where = {"of_a": self.step(self.width), "of_b": Operand(self.width), "of_c": Operand(rows)}
+        where: dict[str, Any] = {"of_a": self.step(self.width), "of_b": Operand(self.width), "of_c": Operand(rows)}
         multiply(self.at(h, t), u, s, self.n, rows, self.width, trans_b=True, **where)
 
     def back(self, da: Any, t: int, dh: Any, first: int = 0, rows: int | None = None, beta: float = 1.0) -> None:
         """dh[n] (+)= U' da[n,t], over the rows [first, first + rows) of U."""
         rows = self.rows if rows is None else rows
         u = self.u.reshape(-1)[first * self.width :]
-        where = {"of_a": self.step(self.rows), "of_b": Operand(self.width), "of_c": Operand(self.width)}
+        where: dict[str, Any] = {"of_a": self.step(self.rows), "of_b": Operand(self.width), "of_c": Operand(self.width)}
         here = self.at(da, t)[first:]
         multiply(here, u, dh, self.n, self.width, rows, beta=beta, **where)
 
@@ -97,5 +97,5 @@ def recurrent_dw(
     for sample in range(n):
         left = da.reshape(-1)[(sample * steps + shift) * rows + start :]
         right = h.reshape(-1)[sample * steps * width :]
-        where = {"of_a": Operand(rows), "of_b": Operand(width)}
+        where: dict[str, Any] = {"of_a": Operand(rows), "of_b": Operand(width)}
         multiply(left, right, out, len(out), width, terms, trans_a=True, beta=1.0, **where)

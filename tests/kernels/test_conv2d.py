@@ -13,7 +13,7 @@ from oracle import torch as oracle
 from shoal.core.errors import UsageError
 from shoal.core.shape import Window
 from shoal.kernels import ops
-from shoal.kernels.cpu import compile, patches, threads
+from shoal.kernels.cpu import compile, correlation, patches, threads
 from shoal.kernels.cpu.simd import BLOCK
 from shoal.kernels.pool import Pool
 
@@ -135,6 +135,63 @@ def test_depthwise_convolution_equals_its_definition_on_any_shape(
     except UsageError:
         assume(False)
     check(case, dtype)
+
+
+# What the gradient by the weights distinguishes: many input channels or few, in whole panels or not, more than one job's
+# worth of either kind of channel, pixels of one image in several blocks or of several images in one
+WEIGHTS = [
+    Case((1, 7, 7, 16), 300, W(3, padding=1)),  # two jobs of output channels
+    Case((1, 5, 5, 160), 10, W(1)),  # two copies of panels
+    Case((2, 20, 20, 20), 7, W(3, stride=2, padding=1)),  # a ragged panel, several blocks of an image
+    Case((11, 5, 6, 17), 6, W((2, 3), padding=((2, 0), (1, 3)))),  # several images in a block, unequal sides
+    Case((3, 9, 9, 48), 12, W(3, stride=(1, 2), padding=2, dilation=(2, 3)), groups=2),
+    Case((40, 12, 12, 18), 4, W(1, stride=2)),  # chunks of the sum
+    Case((3, 30, 30, 3), 20, W(7, stride=2, padding=3)),  # a first layer
+    Case((2, 1, 500, 1), 5, W((1, 9), padding=((0, 0), (4, 4)))),  # a row of pixels in several blocks
+    Case((2, 1, 500, 18), 5, W((1, 9), padding=((0, 0), (4, 4)))),
+    Case((5, 1, 1, 4), 3, W(1, stride=2)),  # 1x1 with a stride, and yet as large as its output
+    Case((2, 3, 3, 18), 3, W(1, stride=2, padding=((1, 1), (1, 1)))),
+    Case((2, 3, 3, 18), 3, W(2, stride=3, padding=((3, 3), (3, 3)))),  # taps that meet nothing
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", WEIGHTS, ids=str)
+def test_the_gradient_by_the_weights(case, dtype):
+    x, w, dy = case.arrays(dtype)
+    check_dw(case, x, w, dy, accumulate=False)
+    check_dw(case, x, w, dy, accumulate=True)
+
+
+def check_dw(case, x, start, dy, accumulate):
+    """dw into an array of NaNs; or added to `start`, as often as there are micro-batches of one sample."""
+    expected = ops.conv2d_dw.reference(x.astype(float), dy.astype(float), case.window, groups=case.groups)
+    out = start.copy() if accumulate else np.full_like(start, np.nan)
+    for part in range(len(x)) if accumulate else [slice(None)]:
+        batch = slice(part, part + 1) if accumulate else part
+        ops.conv2d_dw(x[batch], dy[batch], case.window, groups=case.groups, out=out, accumulate=accumulate)
+    assert distance(out, expected + start if accumulate else expected) <= ALLOWED[start.dtype.type]
+
+
+@given(
+    st.tuples(st.integers(0, 9), dimension(24), dimension(12)),
+    st.tuples(dimension(2), dimension(40), dimension(20)),
+    two(dimension(3)),
+    two(dimension(3)),
+    two(two(st.integers(0, 3))),
+    two(dimension(3)),
+    st.sampled_from(DTYPES),
+    st.booleans(),
+)
+@settings(deadline=None, max_examples=80)
+def test_the_gradient_by_the_weights_on_any_shape(nhw, channels, kernel, stride, padding, dilation, dtype, accumulate):
+    groups, c, k = channels
+    case = Case((*nhw, groups * c), groups * k, Window(kernel, stride, padding, dilation), groups)
+    try:
+        case.shapes()
+    except UsageError:
+        assume(False)
+    check_dw(case, *case.arrays(dtype), accumulate)
 
 
 def test_the_check_can_fail():
@@ -273,8 +330,18 @@ def test_few_pixels_of_many_channels_have_the_bits_that_many_have(dtype):
     assert distance(one_dx, expected[1]) <= ALLOWED[dtype]
 
 
+@pytest.mark.parametrize("adjoint", [False, True])
+@pytest.mark.parametrize("case", [case for case in CASES if case.x[0]], ids=str)
+def test_sums_are_cut_alike_whether_filters_are_packed_or_copied(case, adjoint):
+    """Which of them it is depends on the batch."""
+    how = np.dtype(np.float32), case.window, case.x[0], case.x[1:3], case.shapes()[1], case.groups, adjoint
+    one, other = (correlation.rectangular(*how, copies=copies) for copies in (False, True))
+    np.testing.assert_array_equal(one.blocks[:, :2], other.blocks[:, :2])
+    np.testing.assert_array_equal(one.runs[:, ::2], other.runs[:, ::2])
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", CASES + WEIGHTS, ids=str)
 def test_the_number_of_threads_cannot_be_seen(case, dtype, monkeypatch):
     if threads.cap() < 2:
         pytest.skip("one core: there is no second thread")

@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,6 @@ CPUS = {  # name: (LLVM's name, its features; None are this CPU's own), whether 
 }
 REGISTER = {"portable": "xmm", "haswell": "ymm", "avx512": "zmm"}
 CALLS = [name for name in EVERY if name.startswith(("gemm", "conv2d"))]
-DTYPES = {"float32": np.float32, "float64": np.float64}
 MULTIPLY_ADD = re.compile(r"v?(?:fmadd\d+|mul)p[sd]\s.*%([xyz]mm)")
 pytestmark = [
     pytest.mark.skipif(os.uname().machine != "x86_64", reason="names of x86-64 CPUs, and their assembly"),
@@ -41,7 +41,7 @@ pytestmark = [
 ]
 
 
-def main(runs: bool) -> None:
+def main(dtype: str, runs: bool) -> None:
     """Of a child: {"distances": {call: from its definition}, "spills": {kernel with a loop over k: of vectors in it}, ...}"""
     from test_gemm import vector_spills  # type: ignore[import-not-found]
 
@@ -58,7 +58,7 @@ def main(runs: bool) -> None:
         return dispatcher.compile(tuple(map(dispatcher.typeof_pyval, args))) and None
 
     compile.Kernel.__call__ = call  # type: ignore[method-assign]
-    distances = {f"{name} {dtype}": error(EVERY[name], DTYPES[dtype]) for name in CALLS for dtype in DTYPES}
+    distances = {name: error(EVERY[name], dtype) for name in CALLS}
     texts = {name: "".join(kernel.variant(False).inspect_asm().values()) for name, kernel in kernels.items()}
     tiles = {name: text for name, text in texts.items() if len(MULTIPLY_ADD.findall(text)) >= 2 * simd.MR}
     spills = {name: vector_spills(text) for name, text in tiles.items()}
@@ -73,11 +73,12 @@ def error(call: Call, dtype: Any) -> float:
     return distance(np.nan_to_num(result), definition)
 
 
-@pytest.fixture(scope="module")
-def children() -> dict[str, dict[str, dict[str, Any]]]:
-    running = {}
+@pytest.fixture(scope="module", params=["float32", pytest.param("float64", marks=pytest.mark.long)])
+def children(request: pytest.FixtureRequest) -> Iterator[dict[str, dict[str, Any]]]:
+    """{cpu: what its child printed}, of one dtype."""
+    running: dict[str, subprocess.Popen[str]] = {}
     for cpu, (environment, runs) in CPUS.items():
-        program = f"import sys; sys.path[:0] = {sys.path!r}; import {MODULE}; {MODULE}.main({runs})"
+        program = f"import sys; sys.path[:0] = {sys.path!r}; import {MODULE}; {MODULE}.main({request.param!r}, {runs})"
         running[cpu] = subprocess.Popen(
             [sys.executable, "-c", program],
             env={**os.environ, "NUMBA_NUM_THREADS": "1", **environment},
@@ -86,18 +87,22 @@ def children() -> dict[str, dict[str, dict[str, Any]]]:
             stderr=subprocess.PIPE,
             text=True,
         )
-    found = {}
-    for cpu, child in running.items():
-        out, err = child.communicate(timeout=280)
-        assert child.returncode == 0, err
-        found[cpu] = json.loads(out)
-    return found
+    try:
+        found: dict[str, dict[str, Any]] = {"dtype": request.param}
+        for cpu, child in running.items():
+            out, err = child.communicate(timeout=280)
+            assert child.returncode == 0, err
+            found[cpu] = json.loads(out)
+        yield found
+    finally:
+        for child in running.values():
+            child.kill()
 
 
 @pytest.mark.parametrize("cpu", [cpu for cpu, (_, runs) in CPUS.items() if runs])
 def test_results_are_those_of_the_definition(cpu: str, children: Any) -> None:
     for name, found in children[cpu]["distances"].items():
-        assert found <= ALLOWED[DTYPES[name.rpartition(" ")[2]]], name
+        assert found <= ALLOWED[np.dtype(children["dtype"]).type], name
 
 
 @pytest.mark.parametrize("cpu", CPUS)
