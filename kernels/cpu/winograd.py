@@ -59,7 +59,7 @@ def tile(size: Pair, w: Shape, window: Window) -> int:
         return 0
     p, q = window.out(*size)
     direct = c * k * _met(size[0], p, window.padding[0][0]) * _met(size[1], q, window.padding[1][0])
-    costs = {0: direct}
+    costs: dict[int, float] = {0: direct}
     for m, (into, out, filters) in COSTS.items():
         tiles = -(-p // m) * -(-q // m)
         costs[m] = tiles * ((m + 2) ** 2 * c * k + into * c + out * k) + filters * c * k / SAMPLES
