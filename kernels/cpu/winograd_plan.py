@@ -58,19 +58,20 @@ def planned(x: Shape, y: Shape, top: int, left: int, rotated: bool, m: int) -> P
     tiles = n * tile_rows * tile_columns
     blocks, sums = -(-tiles // block_size(tiles, points, max(c, k))), -(-c // TERMS)
     block, terms = -(-tiles // blocks), -(-c // (sums * CHANNELS)) * CHANNELS
-    planes = [odd_lines(SIZE * size) for size in (block * c, (terms if blocks == 1 else c) * NR, block * NR)]
-    counts = tile_rows, tile_columns, tiles, blocks, panels, terms, sums
+    sizes = block * c, (terms if blocks == 1 else c) * NR, block * NR
+    v_plane, u_plane, m_plane = (odd_lines(SIZE * size) for size in sizes)
+    counts = tile_rows, tile_columns, tiles, blocks, panels, terms, sums, v_plane, u_plane, m_plane
     return Plan(
-        np.array([(height, width, c, p, q, k, top, left, rotated, *counts, *planes)], [(f, np.int64) for f in FIELDS]),
-        _taps(c, terms, points, planes[0], terms * NR * SIZE if blocks > 1 else 0),
+        np.array([(height, width, c, p, q, k, top, left, rotated, *counts)], [(f, np.int64) for f in FIELDS]),
+        _taps(c, terms, points, v_plane, terms * NR * SIZE if blocks > 1 else 0),
         np.zeros(max(width * c, k, NR), np.float32),
         np.ones(max(k, NR), np.float32),
         blocks == 1,
         panels,
-        points * planes[0],
-        points * planes[1],
-        points * planes[2],
-        flops=2 * points * tiles * c * k,
+        points * v_plane,
+        points * u_plane,
+        points * m_plane,
+        2 * points * tiles * c * k,
     )
 
 

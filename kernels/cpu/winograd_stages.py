@@ -30,6 +30,8 @@ from .winograd_transform import FILTER, INPUT, LINE, OUTPUT, VECTORS_OF_LINE, tr
 SIZE = 4  # bytes of a number
 NR = ROW_BYTES // SIZE
 CHANNELS = LINE // SIZE  # of a line
+COLUMNS = min(CHANNELS, NR)  # that are transformed at once: a line, or a row of a panel where that is shorter
+VECTORS_OF_COLUMNS = COLUMNS * SIZE // WIDTH
 M = 4  # of F(M x M): the functions below are compiled for each
 
 MOST_TILES = 64  # of a block
@@ -92,18 +94,18 @@ def filters(w, u, s, first, last, first_c, last_c):
                     at = (panel * NR * 9 + tap) * s.c + c
                     turn(w, at, 9 * s.c, room, tap * PIECE * NR, NR, here, columns, False)
             for b in range(here):
-                for k in range(0, columns, CHANNELS):
+                for k in range(0, columns, COLUMNS):
                     at, step = address(room) + (b * NR + k) * SIZE, row
                     if s.rotated:
                         at = address(w) + (((c + b) * 9 + 8) * s.k + panel * NR + k) * SIZE
                         step = -s.k * SIZE
                     for tap in range(3):
                         to = scratch + tap * LINE
-                        transform(at + tap * step, 3 * step, to, 3 * LINE, M, FILTER, VECTORS_OF_LINE, WIDTH)
+                        transform(at + tap * step, 3 * step, to, 3 * LINE, M, FILTER, VECTORS_OF_COLUMNS, WIDTH)
                     to = u + (panel - first) * side * side * s.u_plane + ((c - first_c + b) * NR + k) * SIZE
                     for a in range(side):
                         plane = to + a * side * s.u_plane
-                        transform(scratch + 3 * a * LINE, LINE, plane, s.u_plane, M, FILTER, VECTORS_OF_LINE, WIDTH)
+                        transform(scratch + 3 * a * LINE, LINE, plane, s.u_plane, M, FILTER, VECTORS_OF_COLUMNS, WIDTH)
 
 
 def products(v, u, m, taps, zeros, ones, s, rows, panels, adds):
@@ -158,11 +160,11 @@ def outputs(m, y, scale, bias, residual, s, first, last, first_panel, last_panel
         pixel = (sample * s.p + i * M) * s.q + j * M
         for panel in range(first_panel, last_panel):
             plane = m + (panel - first_panel) * side * side * s.m_plane
-            for k in range(panel * NR, min(s.k, (panel + 1) * NR), CHANNELS):
+            for k in range(panel * NR, min(s.k, (panel + 1) * NR), COLUMNS):
                 at = plane + ((t - first) * NR + k - panel * NR) * SIZE
                 for b in range(side):
                     to, step = scratch + b * LINE, side * s.m_plane
-                    transform(at + b * s.m_plane, step, to, side * LINE, M, OUTPUT, VECTORS_OF_LINE, WIDTH)
+                    transform(at + b * s.m_plane, step, to, side * LINE, M, OUTPUT, VECTORS_OF_COLUMNS, WIDTH)
                 for a in range(height):
                     start = (pixel + a * s.q) * s.k + k
                     transform_last(
@@ -177,11 +179,11 @@ def outputs(m, y, scale, bias, residual, s, first, last, first_panel, last_panel
                         to_residual,
                         floor,
                         M,
-                        VECTORS_OF_LINE,
+                        VECTORS_OF_COLUMNS,
                         WIDTH,
                     )
                     for b in range(width if gelu else 0):
-                        through_gelu(y[start + b * s.k : start + b * s.k + CHANNELS])
+                        through_gelu(y[start + b * s.k : start + b * s.k + COLUMNS])
 
 
 @njit(error_model="numpy")
@@ -221,8 +223,8 @@ def _convolve(x, w, shared, y, scale, bias, residual, zeros, ones, plan, taps, s
             for block in range(0, s.sums, at_once):
                 if few:
                     filters(w, u, s, panel, panel + 1, block * s.terms, min(s.c, (block + 1) * s.terms))
-                now, pair = taps[:, block : block + at_once], (address(zeros), address(ones))
-                products(v, u, m, now, *pair, s, last - first, panels, block > 0)
+                blocks = taps[:, block : block + at_once]
+                products(v, u, m, blocks, address(zeros), address(ones), s, last - first, panels, block > 0)
             outputs(m, y, scale, bias, residual, s, first, last, panel, panel + panels, adds, floor, gelu)
 
 

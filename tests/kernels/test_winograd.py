@@ -16,6 +16,9 @@ from shoal.kernels.cpu import compile, threads, winograd, winograd_plan, winogra
 from shoal.kernels.cpu.simd import SHORT, VECTORS
 from shoal.kernels.cpu.winograd_transform import FILTER, INPUT, OUTPUT, TRANSFORMS
 from shoal.kernels.pool import Pool
+from shoal.mpi.alone import Alone
+from shoal.train import build
+from shoal.train.config import load
 
 SAME = Window.of(3, padding=1)
 TILES = [2, 4]
@@ -285,6 +288,13 @@ def test_the_setting_changes_the_bits_and_little_else():
     winograd.use(False)
     direct = ops.conv2d(x, filters, SAME)
     assert 0 < distance(y, direct) <= ALLOWED[4]
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_the_setting_reaches_the_kernels(on):
+    winograd.use(not on)
+    build.use_threads(load("digits-cnn", [f"kernels.winograd={str(on).lower()}"]), Alone())
+    assert winograd.suits(np.zeros(0, np.float32), (64, 3, 3, 64), SAME, 1, (8, 8)) is on
 
 
 # ---------------------------------------------------------------------------------------------------- the inner loop
