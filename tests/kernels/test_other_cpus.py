@@ -111,4 +111,5 @@ def test_the_loops_over_k_hold_their_sums_in_the_widest_registers(cpu: str, chil
     assert any(name.startswith("brgemm.") for name in found["spills"])
     assert all(REGISTER[cpu] in widths for widths in found["widths"].values())
     del found["spills"]["depthwise._products"]  # its loop for ragged channels has 12 sums and masks, in 16 registers
+    found["spills"].pop("winograd_stages._convolve_4", None)  # its GELU, no loop over k, keeps constants on the stack
     assert not any(found["spills"].values())
