@@ -213,8 +213,8 @@ def test_an_error_of_the_supervisor_leaves_no_process_behind(launcher: Any, monk
 
 def test_the_launcher_has_the_terminal_and_ctrl_c_reaches_it_once(launcher: Any) -> None:
     """Progress bars ask whether a person looks; and Ctrl-C goes to all of a terminal's foreground, which is shoal run."""
-    hear = "print('terminal', [os.isatty(i) for i in range(3)], flush=True)\n"
-    hear += "signal.signal(signal.SIGINT, lambda *_: print('heard', flush=True) or sys.exit(130))\n"
+    hear = "signal.signal(signal.SIGINT, lambda *_: print('heard', flush=True) or sys.exit(130))\n"
+    hear += "print('terminal', [os.isatty(i) for i in range(3)], flush=True)\n"
     fake = launcher(hear + "up(); time.sleep(60)", "sys.exit(0)")
     terminal, side = os.openpty()
     child = subprocess.Popen(
@@ -226,9 +226,10 @@ def test_the_launcher_has_the_terminal_and_ctrl_c_reaches_it_once(launcher: Any)
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # its controlling terminal, as a shell's child has it
     )
     os.close(side)
-    assert eventually((fake.here / "up").exists)
-    os.write(terminal, b"\x03")
     said = b""
+    while b"]" not in said:  # read first: a terminal drops at Ctrl-C what it has not yet shown
+        said += os.read(terminal, 4096)
+    os.write(terminal, b"\x03")
     with pytest.raises(OSError):  # Linux: the other side is closed
         while chunk := os.read(terminal, 4096):
             said += chunk
